@@ -1,0 +1,91 @@
+// The one door from the asynchronous world to the disk: every call answers within its deadline with a value, also when the file system hangs.
+// The steps of a removal are separate calls, because between them the caller looks at its store again.
+import type { FileType, Identity, Problem, Report } from './report.ts'
+
+/** State of the base directory. `storageID` is the UUID of its marker file. */
+export type Storage =
+  | {
+      readonly kind: 'ready'
+      readonly storageID: string
+      readonly fileSystemType: string
+      readonly isMountPoint: boolean
+      readonly totalBytes: number
+      readonly availableBytes: number
+      readonly totalInodes: number
+      readonly availableInodes: number
+    }
+  /** readable and without a marker: the caller decides whether it may make one */
+  | { readonly kind: 'unmarked'; readonly isMountPoint: boolean }
+  | { readonly kind: 'unknown'; readonly problem: Problem }
+
+/** Names the removal of one object: its uid names the trash entry. */
+export interface RemovalTarget {
+  readonly uid: string
+  readonly name: string
+  /** the base directory must carry this marker, or nothing happens */
+  readonly storageID: string
+  /** what the first barrier recorded; nothing else is ever removed for this uid */
+  readonly identity: Identity
+}
+
+/** What blocks a removal on the disk side (rule 6). */
+export type DiskBlock = {
+  readonly kind: 'blocked'
+  readonly code:
+    | 'NotASnapshot'
+    | 'SnapshotsBelow'
+    | 'BaseTemplateInUse'
+    | 'InUse'
+    | 'NameTaken'
+    | 'Expired'
+    | 'IdentityChanged'
+    | 'NotADirectory'
+  readonly message: string
+}
+
+export type Failed = { readonly kind: 'unknown'; readonly problem: Problem }
+
+/** What stands at a name, or that nothing does; for the first barrier and for the proof. */
+export type Peek =
+  | { readonly kind: 'directory'; readonly identity: Identity }
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'notADirectory'; readonly fileType: FileType }
+  | Failed
+
+export type Recovered = {
+  readonly kind: 'recovered'
+  /** uids of `.dead` entries whose removal was finished */
+  readonly finished: readonly string[]
+  /** names that were renamed back */
+  readonly restored: readonly string[]
+  /** trash that could not go back because its name is taken */
+  readonly nameTaken: readonly { readonly uid: string; readonly name: string }[]
+}
+
+/**
+ * Every method resolves; it never rejects for a state of the disk. A call past its deadline resolves to a `TimedOut` problem.
+ * Order of a removal: peek -> (barrier) -> checkRemovable -> stage -> (store looked at again) -> bury or unstage -> purge -> prove.
+ */
+export interface Disk {
+  readonly baseDir: string
+  storage(): Promise<Storage>
+  /** makes the marker with a fresh UUID, O_EXCL; answers what stands there afterwards */
+  mark(): Promise<Storage>
+  inspect(name: string, storageID: string): Promise<Report>
+  peek(name: string, storageID: string): Promise<Peek>
+  /** rule 6, before anything is renamed: is this a snapshot directory that may go? */
+  checkRemovable(target: RemovalTarget): Promise<{ readonly kind: 'removable' } | DiskBlock | Failed>
+  /** renames the directory into the trash and looks again; on any difference it is renamed back. `notAfter`: process.hrtime.bigint() */
+  stage(target: RemovalTarget, notAfter: bigint): Promise<{ readonly kind: 'staged' } | { readonly kind: 'absent' } | DiskBlock | Failed>
+  /** undoes stage */
+  unstage(target: RemovalTarget): Promise<{ readonly kind: 'restored' } | DiskBlock | Failed>
+  /** the point of no return: renames `<uid>` to `<uid>.dead` */
+  bury(target: RemovalTarget): Promise<{ readonly kind: 'buried' } | Failed>
+  /** removes `<uid>.dead` by a descriptor walk; idempotent */
+  purge(target: RemovalTarget): Promise<{ readonly kind: 'removed'; readonly bytes: number; readonly files: number } | Failed>
+  /** neither the name nor the trash holds the recorded directory */
+  prove(target: RemovalTarget): Promise<{ readonly kind: 'gone' } | { readonly kind: 'present'; readonly where: string } | Failed>
+  /** start-up rule: finish `.dead`, rename everything else in the trash back. Also after another file system appeared */
+  recover(storageID: string): Promise<Recovered | Failed>
+  close(): Promise<void>
+}
