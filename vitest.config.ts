@@ -1,11 +1,21 @@
-import { defineConfig } from 'vitest/config'
+import { configDefaults, defineConfig } from 'vitest/config'
+
+const integration = 'test/integration/**/*.test.ts'
 
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
-    globalSetup: ['test/controlplane/global-setup.ts'],
-    testTimeout: 30_000,
-    hookTimeout: 120_000,
     pool: 'forks',
+    projects: [
+      { test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: [...configDefaults.exclude, integration] } },
+      {
+        test: {
+          name: 'integration',
+          include: [integration],
+          globalSetup: ['test/controlplane/global-setup.ts'],
+          testTimeout: 60_000,
+          hookTimeout: 120_000,
+        },
+      },
+    ],
   },
 })

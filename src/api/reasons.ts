@@ -1,0 +1,139 @@
+// Every reason that a condition can carry: what it means and what to do. docs/reasons.md is generated from this list.
+
+interface ReasonText {
+  readonly meaning: string
+  readonly whatToDo: string
+}
+
+const text = (meaning: string, whatToDo: string): ReasonText => ({ meaning, whatToDo })
+
+const nothing = 'Nothing.'
+
+export const reasons = {
+  // Exists
+  AllFilesPresent: text('All required files are there, by name.', nothing),
+  FilesMissing: text(
+    'The directory is there and a required file is not; the message names it.',
+    'Wait while it is being written; else restore the file or delete the VMSnapshot.',
+  ),
+  DirectoryAbsent: text(
+    'Proven: nothing has the name below a base directory that is the one on record.',
+    'Create the snapshot on the node, or delete the VMSnapshot.',
+  ),
+  NotADirectory: text(
+    'A file, a symbolic link or a device has the name. Links are never followed.',
+    'Move it away by hand; the agent touches nothing but directories.',
+  ),
+  // Restorable
+  Restorable: text('Everything that a restore reads is there, whole and unchanged for the settle time.', nothing),
+  StillChanging: text('Something below the directory changed within the settle time.', 'Wait.'),
+  HeaderDamaged: text('memfile.header does not decode.', 'The memory image cannot be read; take the snapshot again.'),
+  HeaderUnsupported: text(
+    'memfile.header has a version that this agent does not read.',
+    'Upgrade the operator, or check the snapshot with the tool that wrote it.',
+  ),
+  DiffFileMissing: text(
+    'memfile.header names a build whose diff file is not there.',
+    'Restore the file, or take the snapshot again.',
+  ),
+  DiffFileShort: text(
+    'A diff file ends before the last byte that memfile.header maps to it.',
+    'Restore the file, or take the snapshot again.',
+  ),
+  VMStateDamaged: text('snapfile is cut, padded or has a wrong checksum.', 'Take the snapshot again.'),
+  RootfsMetaDamaged: text(
+    'rootfs.meta is not the JSON document that a CoW snapshot needs.',
+    'Restore the file, or take the snapshot again.',
+  ),
+  BaseTemplateMissing: text(
+    'The base template that rootfs.meta names is not there.',
+    'Restore the template: without it the CoW file is worthless.',
+  ),
+  BaseTemplateNotVisible: text(
+    'The base template lies where the agent cannot see it.',
+    'Mount the template below the base directory, or ignore Restorable for this snapshot.',
+  ),
+  // Unknown: about the way to the directory, never about the snapshot
+  BaseDirectoryMissing: text('The base directory is not there.', 'Mount or create it on the node.'),
+  BaseDirectoryNotADirectory: text(
+    'The base directory is something else than a directory.',
+    'Correct the base directory of the agent.',
+  ),
+  NotAMountPoint: text(
+    'The installation requires a mount point and the base directory is none.',
+    'Mount the disk on the node.',
+  ),
+  MarkerMissing: text(
+    'A storage ID is on record and the base directory carries none: a disk is not mounted, or is a new one.',
+    'Mount the disk, or set spec.retireStorageID of the VMSnapshotNode to give the old one up.',
+  ),
+  MarkerInvalid: text(
+    'The marker file holds something else than a UUID.',
+    'Restore it; the VMSnapshotNode names the ID.',
+  ),
+  StorageChanged: text(
+    'The base directory carries another storage ID than the one on record.',
+    'Mount the old disk, or set spec.retireStorageID of the VMSnapshotNode to give it up.',
+  ),
+  TrashNotInOrder: text(
+    'Leftovers of earlier removals below .vmsnapshot/trash could not be dealt with yet.',
+    'See the log of the agent.',
+  ),
+  PermissionDenied: text(
+    'The agent may not read it; the message names the path.',
+    'Run the agent as root, or correct the permissions.',
+  ),
+  IOError: text('The file system answered with an error; the message names it.', 'Check the disk of the node.'),
+  TimedOut: text('The file system did not answer in time.', 'Check the disk of the node; the agent tries again.'),
+  ChangedWhileReading: text('The directory changed again and again while it was read.', 'Wait.'),
+  TooManyEntries: text(
+    'The directory holds more entries than an inspection reads.',
+    'Look at the directory: a snapshot has a few dozen files.',
+  ),
+  NotYetInspected: text('The agent has not looked yet.', 'Wait.'),
+  // Ready
+  Ready: text('Restorable, claimed by this object alone or first, and not being deleted.', nothing),
+  ClaimConflict: text(
+    'An older VMSnapshot claims the same directory; the message names it.',
+    'Delete one of the two: the directory goes only with its last claim.',
+  ),
+  Deleting: text('The object is being deleted.', 'Wait; DeletionBlocked says what holds it up.'),
+  // DeletionBlocked
+  ForeignFinalizer: text(
+    "Somebody else's finalizer stands on the object, its set or another claim: that is how others hold a snapshot.",
+    'Ask whoever set the finalizer.',
+  ),
+  ClaimBelow: text('Another VMSnapshot claims a directory inside this one.', 'Delete that one first.'),
+  ClaimNotYetHeld: text('Another VMSnapshot claims the same directory and does not carry its finalizer yet.', 'Wait.'),
+  WaitsForClaim: text('Older claims of the same directory are being deleted first.', 'Wait.'),
+  OwnerUnknown: text('The owning VMSnapshotSet could not be read.', 'Wait; check the API server.'),
+  DefinitionUnknown: text(
+    'The CustomResourceDefinition could not be read.',
+    'Wait; check the API server and the RBAC of the agent.',
+  ),
+  CRDTerminating: text(
+    'The CustomResourceDefinition is being deleted, which marks every object deleted: no directory is removed for that.',
+    'Set deletionPolicy to Retain to let the objects go; see docs/removal.md.',
+  ),
+  NotASnapshot: text(
+    'The directory is not empty and holds no snapshot file.',
+    'Set deletionPolicy to Retain, or remove the directory by hand.',
+  ),
+  SnapshotsBelow: text('Other snapshot directories lie inside this one.', 'Delete them first.'),
+  BaseTemplateInUse: text(
+    'Its rootfs.ext4 is the base template of other snapshots on the node.',
+    'Delete those first, or set deletionPolicy to Retain.',
+  ),
+  InUse: text('A running VM or a loop device uses it.', 'Stop the VM.'),
+  NameTaken: text(
+    'The directory was taken out of the way and another one has its name since.',
+    'Move the other one away: the first goes back by itself.',
+  ),
+  IdentityChanged: text('Another directory than the recorded one has the name.', 'Nothing: it is not touched.'),
+  // of nodes and sets
+  NodeGone: text('The node is gone, and its snapshots with it.', 'Nothing; the event names what was abandoned.'),
+  AgentMissing: text('The node is there and has no agent.', 'Check the DaemonSet.'),
+  NoNodes: text('No node with an agent matches nodeSelector.', 'Check the selector and the agents.'),
+} as const satisfies Readonly<Record<string, ReasonText>>
+
+export type Reason = keyof typeof reasons

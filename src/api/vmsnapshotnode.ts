@@ -1,0 +1,75 @@
+// VMSnapshotNode: a node's base directory. It outlives the Node object, because it remembers the disk's identity and what was abandoned.
+import { z } from 'zod'
+import { conditionsField } from './condition.ts'
+import { objectMeta } from './metadata.ts'
+import { PATH_MAX_LENGTH } from './vmsnapshot.ts'
+
+/** Rows of status.unclaimed. */
+export const UNCLAIMED_LIMIT = 50
+
+const storageID = (description: string) => z.string().max(36).optional().describe(description)
+const count = (description: string) => z.int().min(0).optional().meta({ format: 'int64', description })
+
+export const vmSnapshotNodeSpec = z
+  .object({
+    retireStorageID: storageID(
+      "A person's word that the disk with this storage ID is given up. Only then another one may take its place.",
+    ),
+  })
+  .describe('What a person decides about the disk of the node.')
+
+const unclaimedDirectory = z.object({
+  snapshotName: z.string().max(515).describe('Directory below the base directory.'),
+  size: z.string().max(16).describe('Disk usage, such as 1.2Gi.'),
+  allocatedBytes: z.int().min(0).meta({ format: 'int64', description: 'Disk usage: blocks times 512.' }),
+  format: z.enum(['Cow', 'Full']).optional().describe('Format, where the directory holds a snapshot.'),
+  firstSeenAt: z.string().max(64).meta({ format: 'date-time', description: 'When the agent first saw it unclaimed.' }),
+})
+
+export const vmSnapshotNodeStatus = z
+  .object({
+    conditions: conditionsField(),
+    baseDirectory: z.string().max(PATH_MAX_LENGTH).optional().describe('Base directory as the agent sees it.'),
+    storageID: storageID('Identity of the base directory: the UUID in its marker file.'),
+    retiredStorageIDs: z
+      .array(z.string().max(36))
+      .max(32)
+      .optional()
+      .meta({ description: 'Identities that were given up.', 'x-kubernetes-list-type': 'set' }),
+    fileSystemType: z.string().max(64).optional().describe('Type of the file system, such as ext4 or xfs.'),
+    totalBytes: count('Size of the file system.'),
+    availableBytes: count('Bytes that are free for ordinary users.'),
+    totalInodes: count('Inodes of the file system.'),
+    availableInodes: count('Free inodes.'),
+    claimedDirectories: count('Snapshot directories that a VMSnapshot names.'),
+    claimedBytes: count('Their disk usage.'),
+    unclaimedDirectories: count('Snapshot directories that no VMSnapshot names.'),
+    unclaimedBytes: count('Their disk usage.'),
+    unclaimed: z
+      .array(unclaimedDirectory)
+      .max(UNCLAIMED_LIMIT)
+      .optional()
+      .meta({ description: 'The largest of the unclaimed directories.', 'x-kubernetes-list-type': 'atomic' }),
+    agentVersion: z.string().max(64).optional().describe('Version of the agent that wrote this.'),
+    nodeUID: z.string().max(36).optional().describe('uid of the Node object that this was written for.'),
+  })
+  .describe('What the agent of the node found there.')
+
+export const vmSnapshotNode = z.object({
+  apiVersion: z.string().optional(),
+  kind: z.string().optional(),
+  metadata: objectMeta,
+  spec: vmSnapshotNodeSpec.optional(),
+  status: vmSnapshotNodeStatus.optional(),
+})
+
+export type VMSnapshotNode = z.infer<typeof vmSnapshotNode>
+export type VMSnapshotNodeStatus = z.infer<typeof vmSnapshotNodeStatus>
+
+export const vmSnapshotNodeNames = {
+  kind: 'VMSnapshotNode',
+  plural: 'vmsnapshotnodes',
+  singular: 'vmsnapshotnode',
+  short: 'vmsnapnode',
+  scope: 'Cluster',
+} as const

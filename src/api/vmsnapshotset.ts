@@ -1,0 +1,85 @@
+// VMSnapshotSet: the same snapshot on many nodes. The controller keeps one VMSnapshot per selected node for it.
+import { z } from 'zod'
+import { conditionsField } from './condition.ts'
+import { namespacedMeta } from './metadata.ts'
+import { deletionPolicy, snapshotName } from './vmsnapshot.ts'
+
+/** Rows of status.nodes; nodesOmitted counts the rest. */
+export const NODE_ROW_LIMIT = 256
+
+const labelName = () => z.string().max(317)
+const labelValue = () => z.string().max(63)
+
+const requirement = z.object({
+  key: labelName().describe('Label key.'),
+  operator: z.enum(['In', 'NotIn', 'Exists', 'DoesNotExist']).describe('How values are compared.'),
+  values: z
+    .array(labelValue())
+    .max(64)
+    .optional()
+    .describe('Values for In and NotIn; none for Exists and DoesNotExist.'),
+})
+
+const nodeSelector = z
+  .object({
+    matchLabels: z
+      .record(labelName(), labelValue())
+      .optional()
+      .meta({ description: 'Labels that the node must carry.', maxProperties: 32 }),
+    matchExpressions: z
+      .array(requirement)
+      .max(32)
+      .optional()
+      .describe('Requirements that the node must meet, all of them.'),
+  })
+  .describe('Label selector over nodes. An explicit {} selects every node with an agent.')
+
+export const vmSnapshotSetSpec = z
+  .object({
+    nodeSelector,
+    template: z.object({ snapshotName, deletionPolicy }).describe('The VMSnapshot that each selected node gets.'),
+  })
+  .describe('Which snapshot on which nodes.')
+
+const count = (description: string) => z.int().min(0).optional().meta({ format: 'int64', description })
+
+const nodeRow = z.object({
+  node: z.string().max(253).describe('Node name.'),
+  ready: z.boolean().describe('Whether the copy there is Ready.'),
+  reason: z.string().max(64).optional().describe('Reason of its Ready condition.'),
+  size: z.string().max(16).optional().describe('Disk usage there, such as 1.2Gi.'),
+})
+
+export const vmSnapshotSetStatus = z
+  .object({
+    observedGeneration: count('metadata.generation that the status was found for.'),
+    conditions: conditionsField(),
+    desired: count('Nodes that are selected and have an agent.'),
+    exists: count('Copies whose Exists condition is True.'),
+    ready: count('Copies whose Ready condition is True.'),
+    nodes: z.array(nodeRow).max(NODE_ROW_LIMIT).optional().meta({
+      description: 'One row a copy, those that are not ready first, at most 256.',
+      'x-kubernetes-list-type': 'atomic',
+    }),
+    nodesOmitted: count('Copies that have no row.'),
+  })
+  .describe('All copies in one place, written by the leader of the controller.')
+
+export const vmSnapshotSet = z.object({
+  apiVersion: z.string().optional(),
+  kind: z.string().optional(),
+  metadata: namespacedMeta,
+  spec: vmSnapshotSetSpec,
+  status: vmSnapshotSetStatus.optional(),
+})
+
+export type VMSnapshotSet = z.infer<typeof vmSnapshotSet>
+export type VMSnapshotSetStatus = z.infer<typeof vmSnapshotSetStatus>
+
+export const vmSnapshotSetNames = {
+  kind: 'VMSnapshotSet',
+  plural: 'vmsnapshotsets',
+  singular: 'vmsnapshotset',
+  short: 'vmsnapset',
+  scope: 'Namespaced',
+} as const
