@@ -1,0 +1,328 @@
+// Requests to the API server over one keep-alive node:https Agent, HTTP/1.1.
+//
+// Flow: credentials are read for each request -> a slot is waited for -> one request under one deadline -> parsed JSON or an APIError.
+// Guarantees: every request ends; an error has a kind; a 401 makes the credentials be read anew once; certificates that changed on disk
+//   are used from the next request on.
+// Assumptions: one API server address; answers fit into memory (64 MiB at most).
+// Caveats: a request is sent again only when its reused socket had been closed under it, and never a POST.
+
+import type { IncomingMessage } from 'node:http'
+import { Agent, request as httpsRequest } from 'node:https'
+import { StringDecoder } from 'node:string_decoder'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { APIError, errorOf } from './api-error.ts'
+import { CredentialSource, type Credentials } from './credentials.ts'
+
+export { APIError } from './api-error.ts'
+
+export type Method = 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE'
+export type Query = Readonly<Record<string, string | undefined>>
+
+export interface APIRequest {
+  readonly method: Method
+  /** absolute path below the server's address */
+  readonly path: string
+  readonly query?: Query
+  readonly body?: unknown
+  readonly contentType?: string
+  readonly signal?: AbortSignal
+  readonly deadlineMs?: number
+}
+
+export interface StreamRequest {
+  readonly path: string
+  readonly query: Query
+  readonly signal: AbortSignal
+  /** the stream is given up when nothing has come for so long */
+  readonly idleMs: number
+  /** ... and after so long in any case */
+  readonly deadlineMs: number
+  /** one line of the body without its LF */
+  readonly onLine: (line: string) => void
+}
+
+/** Called once for each request that ended; `code` is the HTTP status, or 0 where no answer came. */
+export type RequestObserver = (method: Method | 'WATCH', code: number, durationMs: number) => void
+
+export interface ConnectionOptions {
+  /** path of a kubeconfig; undefined: in-cluster */
+  readonly kubeconfig: string | undefined
+  readonly userAgent: string
+  readonly maxConcurrentRequests?: number
+  readonly deadlineMs?: number
+  readonly observer?: RequestObserver
+}
+
+const maxBodyBytes = 64 * 1024 * 1024
+/** Longest line of a watch: objects are limited to about 3 MiB by the API server. */
+export const maxLineLength = 8 * 1024 * 1024
+const retryableCodes = ['ECONNRESET', 'EPIPE']
+
+export class Connection {
+  readonly #options: ConnectionOptions
+  readonly #credentials: CredentialSource
+  readonly #slots: Slots
+  #agent: Agent | undefined
+  #agentKey = ''
+
+  /** Throws Error, one line, where the kubeconfig is not usable. Connects with the first request only. */
+  constructor(options: ConnectionOptions) {
+    this.#options = options
+    this.#credentials = new CredentialSource(options.kubeconfig)
+    this.#slots = new Slots(options.maxConcurrentRequests ?? 16)
+  }
+
+  get server(): string {
+    return this.#credentials.server.origin
+  }
+
+  /** The answer's parsed JSON. Throws APIError. */
+  async request(request: APIRequest): Promise<unknown> {
+    await this.#slots.take()
+    try {
+      return await this.#withFreshCredentials((credentials) => this.#attempt(request, credentials))
+    } finally {
+      this.#slots.give()
+    }
+  }
+
+  /** Follows a stream of lines until it ends; resolves at its regular end. Throws APIError. Takes no slot: it lasts. */
+  stream(request: StreamRequest): Promise<void> {
+    return this.#withFreshCredentials((credentials) => this.#follow(request, credentials))
+  }
+
+  /** Drops every socket: those of a frozen connection would stay pooled. */
+  renew(): void {
+    this.#agent?.destroy()
+    this.#agent = undefined
+  }
+
+  close(): void {
+    this.renew()
+  }
+
+  async #withFreshCredentials<T>(attempt: (credentials: Credentials) => Promise<T>): Promise<T> {
+    try {
+      return await attempt(await this.#credentials.read())
+    } catch (error) {
+      if (!(error instanceof APIError) || error.kind !== 'Unauthorized') throw error
+      this.#credentials.reload()
+      return attempt(await this.#credentials.read())
+    }
+  }
+
+  async #attempt(request: APIRequest, credentials: Credentials): Promise<unknown> {
+    const startedAt = performance.now()
+    let code = 0
+    try {
+      const response = await this.#exchange(request, credentials)
+      code = response.status
+      return response.body
+    } catch (error) {
+      if (error instanceof APIError) code = error.status ?? 0
+      throw error
+    } finally {
+      this.#options.observer?.(request.method, code, performance.now() - startedAt)
+    }
+  }
+
+  async #exchange(request: APIRequest, credentials: Credentials): Promise<{ status: number; body: unknown }> {
+    const name = `${request.method} ${request.path}`
+    const deadlineMs = request.deadlineMs ?? this.#options.deadlineMs ?? 30_000
+    const ending = new AbortController()
+    const timer = setTimeout(
+      () => ending.abort(new APIError('Transient', `${name}: no answer within ${deadlineMs} ms`)),
+      deadlineMs,
+    )
+    const signal = request.signal ? AbortSignal.any([request.signal, ending.signal]) : ending.signal
+    try {
+      const response = await this.#send(request, credentials, signal)
+      const status = response.statusCode ?? 0
+      const body = parseJSON(name, await bodyOf(response, signal), status)
+      if (status < 200 || status > 299) throw errorOf(name, status, response.headers['retry-after'], body)
+      return { status, body }
+    } catch (error) {
+      throw signal.aborted ? reasonOf(signal) : asAPIError(name, error)
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  async #follow(request: StreamRequest, credentials: Credentials): Promise<void> {
+    const name = `WATCH ${request.path}`
+    const startedAt = performance.now()
+    const ending = new AbortController()
+    const giveUp = (why: string) => ending.abort(new APIError('Transient', `${name}: ${why}`))
+    const deadline = setTimeout(() => giveUp(`still open after ${request.deadlineMs} ms`), request.deadlineMs)
+    const idle = setTimeout(() => {
+      this.renew()
+      giveUp(`nothing came for ${request.idleMs} ms`)
+    }, request.idleMs)
+    const signal = AbortSignal.any([request.signal, ending.signal])
+    let code = 0
+    try {
+      const { path, query } = request
+      const response = await this.#send({ method: 'GET', path, query }, credentials, signal)
+      code = response.statusCode ?? 0
+      if (code !== 200)
+        throw errorOf(
+          name,
+          code,
+          response.headers['retry-after'],
+          parseJSON(name, await bodyOf(response, signal), code),
+        )
+      await linesOf(response, signal, request.onLine, () => idle.refresh())
+    } catch (error) {
+      throw signal.aborted ? reasonOf(signal) : asAPIError(name, error)
+    } finally {
+      clearTimeout(deadline)
+      clearTimeout(idle)
+      this.#options.observer?.('WATCH', code, performance.now() - startedAt)
+    }
+  }
+
+  async #send(request: APIRequest, credentials: Credentials, signal: AbortSignal): Promise<IncomingMessage> {
+    const send = () => sendOnce(request, credentials, this.#agentFor(credentials), this.#options.userAgent, signal)
+    try {
+      return await send()
+    } catch (error) {
+      // The server had closed the idle connection while we took it from the pool: it has seen nothing of this request.
+      if (!(error instanceof StaleSocketError) || request.method === 'POST') throw error
+      return send()
+    }
+  }
+
+  #agentFor({ tls }: Credentials): Agent {
+    const key = JSON.stringify(tls, (_, value) =>
+      value?.type === 'Buffer' ? Buffer.from(value.data).toString('base64') : value,
+    )
+    if (this.#agent !== undefined && key === this.#agentKey) return this.#agent
+    this.#agent?.destroy()
+    this.#agentKey = key
+    this.#agent = new Agent({ ...tls, keepAlive: true, keepAliveMsecs: 30_000, maxSockets: 256, maxFreeSockets: 16 })
+    return this.#agent
+  }
+}
+
+class StaleSocketError extends Error {
+  override readonly name = 'StaleSocketError'
+}
+
+function sendOnce(
+  { method, path, query, body, contentType }: APIRequest,
+  { server, headers }: Credentials,
+  agent: Agent,
+  userAgent: string,
+  signal: AbortSignal,
+): Promise<IncomingMessage> {
+  const text = body === undefined ? undefined : JSON.stringify(body)
+  const url = new URL(server)
+  url.pathname = `${url.pathname.replace(/\/$/, '')}${path}`
+  for (const [key, value] of Object.entries(query ?? {})) if (value !== undefined) url.searchParams.set(key, value)
+  const bodyHeaders =
+    text === undefined
+      ? {}
+      : { 'Content-Type': contentType ?? 'application/json', 'Content-Length': Buffer.byteLength(text) }
+  return new Promise((resolve, reject) => {
+    const request = httpsRequest(
+      url,
+      {
+        method,
+        agent,
+        signal,
+        headers: { Accept: 'application/json', 'User-Agent': userAgent, ...headers, ...bodyHeaders },
+      },
+      resolve,
+    )
+    request.on('error', (error: NodeJS.ErrnoException) => {
+      const stale = request.reusedSocket && retryableCodes.includes(error.code ?? '')
+      reject(stale ? new StaleSocketError(error.message, { cause: error }) : error)
+    })
+    request.end(text)
+  })
+}
+
+async function bodyOf(response: IncomingMessage, signal: AbortSignal): Promise<string> {
+  const chunks: Buffer[] = []
+  let length = 0
+  for await (const chunk of response) {
+    length += chunk.length
+    if (length > maxBodyBytes) throw new APIError('Transient', `an answer of more than ${maxBodyBytes} bytes`)
+    chunks.push(chunk)
+  }
+  signal.throwIfAborted()
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+async function linesOf(
+  response: IncomingMessage,
+  signal: AbortSignal,
+  onLine: (line: string) => void,
+  onData: () => void,
+): Promise<void> {
+  const decoder = new StringDecoder('utf8')
+  let pending = ''
+  for await (const chunk of response) {
+    onData()
+    pending += decoder.write(chunk)
+    // Lines end at LF only: objects may hold U+2028 and other things that readline takes for an end.
+    const lines = pending.split('\n')
+    pending = lines.pop() ?? ''
+    if (pending.length > maxLineLength)
+      throw new APIError('Transient', `a line of more than ${maxLineLength} characters`)
+    for (const line of lines) if (line !== '') onLine(line)
+  }
+  signal.throwIfAborted()
+}
+
+function parseJSON(name: string, text: string, status: number): unknown {
+  try {
+    return text === '' ? undefined : JSON.parse(text)
+  } catch (cause) {
+    // Error pages of proxies and plain-text answers are no JSON; their status says enough.
+    if (status >= 300) return { message: text.slice(0, 200) }
+    throw new APIError('Transient', `${name}: the answer is not JSON`, { status }, cause)
+  }
+}
+
+function asAPIError(name: string, error: unknown): APIError {
+  if (error instanceof APIError) return error
+  return new APIError('Transient', `${name}: ${error instanceof Error ? error.message : String(error)}`, {}, error)
+}
+
+function reasonOf(signal: AbortSignal): unknown {
+  return signal.reason
+}
+
+/** Requests under way are bounded; the rest wait in the order they came. */
+class Slots {
+  #free: number
+  readonly #waiting: (() => void)[] = []
+
+  constructor(size: number) {
+    this.#free = size
+  }
+
+  take(): Promise<void> {
+    if (this.#free > 0) {
+      this.#free--
+      return Promise.resolve()
+    }
+    return new Promise((resolve) => this.#waiting.push(resolve))
+  }
+
+  give(): void {
+    const next = this.#waiting.shift()
+    if (next === undefined) this.#free++
+    else next()
+  }
+}
+
+/** A pause that ends early, and throws the signal's reason, when the signal is aborted. */
+export async function pause(delayMs: number, signal: AbortSignal): Promise<void> {
+  try {
+    await sleep(delayMs, undefined, { signal })
+  } catch {
+    signal.throwIfAborted()
+  }
+}

@@ -1,0 +1,90 @@
+// Where the API server is and who we are, read by @kubernetes/client-node's KubeConfig: kubeconfig files, in-cluster files, exec plug-ins.
+// Its hook for connection options is called with freshly read certificates; we take them from there and build no undici agent.
+import { existsSync, statSync } from 'node:fs'
+import type { AgentOptions } from 'node:https'
+import { KubeConfig } from '@kubernetes/client-node'
+
+export interface Credentials {
+  readonly server: URL
+  /** certificates and server name, as node:tls wants them */
+  readonly tls: AgentOptions
+  readonly headers: Readonly<Record<string, string>>
+}
+
+class CapturingKubeConfig extends KubeConfig {
+  captured: AgentOptions = {}
+
+  override createDispatcherOptions(_cluster: unknown, tls: AgentOptions): { type: 'none' } {
+    this.captured = Object.fromEntries(Object.entries(tls).filter(([, value]) => value !== undefined))
+    return { type: 'none' }
+  }
+}
+
+/** Reads credentials anew for each request; `reload` forgets what the library keeps (it caches a token file for 60 s). */
+export class CredentialSource {
+  readonly #kubeconfig: string | undefined
+  #config: CapturingKubeConfig
+
+  /**
+   * `kubeconfig`: path of a file; undefined: the files that a Pod gets.
+   * Throws Error, one line that says what is missing, where neither is usable.
+   */
+  constructor(kubeconfig: string | undefined) {
+    this.#kubeconfig = kubeconfig
+    this.#config = load(kubeconfig)
+  }
+
+  get server(): URL {
+    const server = this.#config.getCurrentCluster()?.server
+    if (server === undefined) throw new Error('the kubeconfig has no cluster in its current context')
+    return new URL(server)
+  }
+
+  reload(): void {
+    this.#config = load(this.#kubeconfig)
+  }
+
+  async read(): Promise<Credentials> {
+    const headers: Record<string, string> = {}
+    const config = this.#config
+    // Of a RequestContext the library calls these two only. A trailing newline in a token file would break the header.
+    const context = {
+      setHeaderParam: (name: string, value: string) => {
+        headers[name] = value.trim()
+      },
+      setDispatcher: () => {},
+    }
+    await config.applySecurityAuthentication(context as never)
+    return { server: this.server, tls: config.captured, headers }
+  }
+}
+
+function load(kubeconfig: string | undefined): CapturingKubeConfig {
+  const config = new CapturingKubeConfig()
+  if (kubeconfig === undefined) loadInCluster(config)
+  else loadFile(config, kubeconfig)
+  const server = config.getCurrentCluster()?.server
+  if (server === undefined)
+    throw new Error(`kubeconfig ${kubeconfig}: the current context ${config.getCurrentContext()} names no cluster`)
+  if (!server.startsWith('https://')) throw new Error(`the API server must be reached by https, not ${server}`)
+  return config
+}
+
+function loadFile(config: KubeConfig, path: string): void {
+  if (!existsSync(path) || !statSync(path).isFile()) throw new Error(`kubeconfig ${path} is not a file`)
+  try {
+    config.loadFromFile(path)
+  } catch (cause) {
+    throw new Error(`kubeconfig ${path} could not be read: ${cause instanceof Error ? cause.message : cause}`, {
+      cause,
+    })
+  }
+}
+
+function loadInCluster(config: KubeConfig): void {
+  config.loadFromCluster()
+  const { caFile } = config.getCurrentCluster() ?? {}
+  if (caFile === undefined || !existsSync(caFile)) {
+    throw new Error('no kubeconfig is given and this is no Pod: set --kubeconfig (or KUBECONFIG)')
+  }
+}

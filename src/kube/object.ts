@@ -1,0 +1,81 @@
+// Pure parts of writing objects: JSON Patch for finalizers, bodies of server-side apply, semantic equality.
+
+/** The metadata that this room reads of any object. */
+export interface KubeObject {
+  readonly apiVersion?: string | undefined
+  readonly kind?: string | undefined
+  readonly metadata: {
+    readonly name: string
+    readonly namespace?: string | undefined
+    readonly uid: string
+    readonly resourceVersion: string
+    readonly finalizers?: readonly string[] | undefined
+  }
+}
+
+export type JSONPatchOperation =
+  | { readonly op: 'test' | 'add' | 'replace'; readonly path: string; readonly value: unknown }
+  | { readonly op: 'remove'; readonly path: string }
+
+/**
+ * Adds a finalizer to exactly the object and list that were read.
+ * The first one needs a test on null: `add` of a whole array would erase one that somebody else set meanwhile.
+ */
+export function addFinalizer({ metadata }: KubeObject, finalizer: string): readonly JSONPatchOperation[] {
+  const uid = testUid(metadata.uid)
+  if (metadata.finalizers === undefined || metadata.finalizers.length === 0) {
+    return [
+      uid,
+      { op: 'test', path: '/metadata/finalizers', value: null },
+      { op: 'add', path: '/metadata/finalizers', value: [finalizer] },
+    ]
+  }
+  return [uid, { op: 'add', path: '/metadata/finalizers/-', value: finalizer }]
+}
+
+/** Takes one finalizer away, testing that it stands where it was read. No operations where it does not stand. */
+export function removeFinalizer({ metadata }: KubeObject, finalizer: string): readonly JSONPatchOperation[] {
+  const index = metadata.finalizers?.indexOf(finalizer) ?? -1
+  if (index < 0) return []
+  const path = `/metadata/finalizers/${index}`
+  return [testUid(metadata.uid), { op: 'test', path, value: finalizer }, { op: 'remove', path }]
+}
+
+function testUid(uid: string): JSONPatchOperation {
+  return { op: 'test', path: '/metadata/uid', value: uid }
+}
+
+/** Body of a server-side apply of `fields` that fails with a conflict when the object changed since it was read. */
+export function applyBody({ apiVersion, kind, metadata }: KubeObject, fields: object): object {
+  const { name, namespace, resourceVersion } = metadata
+  return {
+    apiVersion,
+    kind,
+    metadata: { name, ...(namespace === undefined ? {} : { namespace }), resourceVersion },
+    ...fields,
+  }
+}
+
+/** Equal but for key order, keys that are undefined, and lastTransitionTime. */
+export function semanticallyEqual(a: unknown, b: unknown): boolean {
+  if (Object.is(a, b)) return true
+  if (Array.isArray(a) || Array.isArray(b)) {
+    return (
+      Array.isArray(a) &&
+      Array.isArray(b) &&
+      a.length === b.length &&
+      a.every((item, index) => semanticallyEqual(item, b[index]))
+    )
+  }
+  if (!isRecord(a) || !isRecord(b)) return false
+  const keys = meaningfulKeys(a)
+  return keys.length === meaningfulKeys(b).length && keys.every((key) => semanticallyEqual(a[key], b[key]))
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null
+}
+
+function meaningfulKeys(record: Readonly<Record<string, unknown>>): readonly string[] {
+  return Object.keys(record).filter((key) => record[key] !== undefined && key !== 'lastTransitionTime')
+}

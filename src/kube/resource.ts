@@ -1,0 +1,93 @@
+// One kind of object behind typed verbs. The kind is given as data, and the caller's parser makes the type.
+import type { Connection, Query } from './connection.ts'
+import type { JSONPatchOperation, KubeObject } from './object.ts'
+
+/** A kind of object. `parse` throws for what is none of it. */
+export interface Resource<T> {
+  /** '' for the core group */
+  readonly group: string
+  readonly version: string
+  readonly plural: string
+  readonly namespaced: boolean
+  readonly parse: (value: unknown) => T
+}
+
+/** `namespace/name`, or `name` for a cluster-scoped object. */
+export type ObjectKey = string
+
+export function keyOf({ metadata }: KubeObject): ObjectKey {
+  return metadata.namespace === undefined ? metadata.name : `${metadata.namespace}/${metadata.name}`
+}
+
+export function splitKey(key: ObjectKey): { namespace: string | undefined; name: string } {
+  const slash = key.indexOf('/')
+  return slash < 0
+    ? { namespace: undefined, name: key }
+    : { namespace: key.slice(0, slash), name: key.slice(slash + 1) }
+}
+
+export interface ApplyOptions {
+  readonly fieldManager: string
+  /** takes fields over from other managers */
+  readonly force: boolean
+  readonly subresource?: 'status'
+}
+
+export interface Preconditions {
+  readonly uid?: string
+  readonly resourceVersion?: string
+}
+
+/** Every verb throws APIError. */
+export class Client<T> {
+  readonly #connection: Connection
+  readonly #resource: Resource<T>
+
+  constructor(connection: Connection, resource: Resource<T>) {
+    this.#connection = connection
+    this.#resource = resource
+  }
+
+  async get(key: ObjectKey): Promise<T> {
+    return this.#resource.parse(await this.#connection.request({ method: 'GET', path: this.#path(key) }))
+  }
+
+  async create(object: object, namespace?: string): Promise<T> {
+    const path = collectionPath(this.#resource, namespace)
+    return this.#resource.parse(await this.#connection.request({ method: 'POST', path, body: object }))
+  }
+
+  /** JSON Patch. A `test` that fails is an error of kind Invalid. */
+  async patch(key: ObjectKey, operations: readonly JSONPatchOperation[], subresource?: 'status'): Promise<T> {
+    const path = this.#path(key, subresource)
+    const contentType = 'application/json-patch+json'
+    return this.#resource.parse(
+      await this.#connection.request({ method: 'PATCH', path, body: operations, contentType }),
+    )
+  }
+
+  /** Server-side apply. With a resourceVersion in `body`, an object that changed meanwhile is an error of kind Conflict. */
+  async apply(key: ObjectKey, body: object, { fieldManager, force, subresource }: ApplyOptions): Promise<T> {
+    const query: Query = { fieldManager, force: String(force) }
+    const path = this.#path(key, subresource)
+    const contentType = 'application/apply-patch+yaml'
+    return this.#resource.parse(await this.#connection.request({ method: 'PATCH', path, query, body, contentType }))
+  }
+
+  async delete(key: ObjectKey, preconditions?: Preconditions): Promise<void> {
+    const body = { kind: 'DeleteOptions', apiVersion: 'v1', ...(preconditions ? { preconditions } : {}) }
+    await this.#connection.request({ method: 'DELETE', path: this.#path(key), body })
+  }
+
+  #path(key: ObjectKey, subresource?: string): string {
+    const { namespace, name } = splitKey(key)
+    const path = `${collectionPath(this.#resource, namespace)}/${encodeURIComponent(name)}`
+    return subresource === undefined ? path : `${path}/${subresource}`
+  }
+}
+
+/** Path of a collection; without `namespace` that of all namespaces. */
+export function collectionPath({ group, version, plural }: Resource<unknown>, namespace?: string): string {
+  const root = group === '' ? `/api/${version}` : `/apis/${group}/${version}`
+  return namespace === undefined ? `${root}/${plural}` : `${root}/namespaces/${encodeURIComponent(namespace)}/${plural}`
+}
