@@ -76,15 +76,22 @@ export interface Disk {
   /** rule 6, before anything is renamed: is this a snapshot directory that may go? */
   checkRemovable(target: RemovalTarget): Promise<{ readonly kind: 'removable' } | DiskBlock | Failed>
   /** renames the directory into the trash and looks again; on any difference it is renamed back. `notAfter`: process.hrtime.bigint() */
-  stage(target: RemovalTarget, notAfter: bigint): Promise<{ readonly kind: 'staged' } | { readonly kind: 'absent' } | DiskBlock | Failed>
+  stage(
+    target: RemovalTarget,
+    notAfter: bigint,
+  ): Promise<{ readonly kind: 'staged' } | { readonly kind: 'absent' } | DiskBlock | Failed>
   /** undoes stage */
   unstage(target: RemovalTarget): Promise<{ readonly kind: 'restored' } | DiskBlock | Failed>
   /** the point of no return: renames `<uid>` to `<uid>.dead` */
   bury(target: RemovalTarget): Promise<{ readonly kind: 'buried' } | Failed>
   /** removes `<uid>.dead` by a descriptor walk; idempotent */
-  purge(target: RemovalTarget): Promise<{ readonly kind: 'removed'; readonly bytes: number; readonly files: number } | Failed>
+  purge(
+    target: RemovalTarget,
+  ): Promise<{ readonly kind: 'removed'; readonly bytes: number; readonly files: number } | Failed>
   /** neither the name nor the trash holds the recorded directory */
-  prove(target: RemovalTarget): Promise<{ readonly kind: 'gone' } | { readonly kind: 'present'; readonly where: string } | Failed>
+  prove(
+    target: RemovalTarget,
+  ): Promise<{ readonly kind: 'gone' } | { readonly kind: 'present'; readonly where: string } | Failed>
   /** start-up rule: finish `.dead`, rename everything else in the trash back. Also after another file system appeared */
   recover(storageID: string): Promise<Recovered | Failed>
   close(): Promise<void>

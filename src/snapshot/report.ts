@@ -75,15 +75,6 @@ export interface RootfsSummary {
   readonly baseTemplatePresent: boolean | undefined
 }
 
-export interface VMStateSummary {
-  /** `firecracker`, or `unknown` for a file that no rule recognises */
-  readonly vmm: 'firecracker' | 'unknown'
-  readonly architecture: 'x86_64' | 'aarch64' | 'unknown'
-  /** version of the snapshot format, e.g. `8.0.0`; empty where unknown */
-  readonly version: string
-  readonly checksum: 'valid' | 'invalid' | 'unknown'
-}
-
 /** A fact that makes a directory not restorable (`error`), not yet (`pending`), undecidable (`unknown`) or merely odd (`warning`). */
 export interface Finding {
   /** stable CamelCase code, listed in src/snapshot/findings.ts */
@@ -110,7 +101,6 @@ export interface DirectoryReport {
   readonly header: FileVerdict<HeaderSummary>
   readonly diffFiles: DiffFiles | undefined
   readonly rootfs: FileVerdict<RootfsSummary>
-  readonly vmState: FileVerdict<VMStateSummary>
   /** files that should be there and are not, by name */
   readonly missing: readonly string[]
   /** memfile.<id> files that no mapping names */

@@ -1,0 +1,140 @@
+// The base directory and its marker: without the marker's ID nothing that is read or missing below it means anything,
+// because an unmounted disk looks like an empty directory.
+import { randomUUID } from 'node:crypto'
+import { lstatSync, readFileSync, statfsSync, statSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { Directory } from './descriptor.ts'
+import type { Failed, Storage } from './disk.ts'
+import { OWN_DIRECTORY } from './layout.ts'
+import { errnoOf, problemOf } from './problem.ts'
+import type { Problem, ProblemCode } from './report.ts'
+
+export const MARKER_FILE = 'storage-id'
+const markerMaxBytes = 64
+const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+
+/** A base directory whose marker has been read through the same descriptor that everything else goes through. */
+export class BaseDirectory {
+  readonly path: string
+  readonly root: Directory
+
+  private constructor(path: string, root: Directory) {
+    this.path = path
+    this.root = root
+  }
+
+  static open(path: string): BaseDirectory | Failed {
+    try {
+      return new BaseDirectory(path, Directory.open(path))
+    } catch (error) {
+      return { kind: 'unknown', problem: baseProblem(error, path) }
+    }
+  }
+
+  /** The UUID, undefined where there is no marker, or why it cannot be known. */
+  marker(): string | undefined | Failed {
+    const path = `${this.path}/${OWN_DIRECTORY}/${MARKER_FILE}`
+    try {
+      using own = this.root.descend([OWN_DIRECTORY])
+      const file = own?.readFile(MARKER_FILE, markerMaxBytes) ?? { kind: 'absent' as const }
+      if (file.kind === 'absent') return undefined
+      const text = file.kind === 'content' ? Buffer.from(file.bytes).toString('utf8').trim() : ''
+      return uuid.test(text) ? text : failed('MarkerInvalid', `${path} does not hold a UUID`)
+    } catch (error) {
+      return { kind: 'unknown', problem: problemOf(error, path) }
+    }
+  }
+
+  /** Makes the marker, never replaces one. Throws what the system calls throw. */
+  mark(): void {
+    using own = this.root.ensureDirectory(OWN_DIRECTORY)
+    try {
+      own.createFile(MARKER_FILE, `${randomUUID()}\n`)
+    } catch (error) {
+      if (errnoOf(error) !== 'EEXIST') throw error
+    }
+    own.sync()
+  }
+
+  [Symbol.dispose](): void {
+    this.root[Symbol.dispose]()
+  }
+}
+
+/** Opens the base directory and makes sure that it carries this ID. */
+export function openStorage(path: string, storageID: string): BaseDirectory | Failed {
+  const base = BaseDirectory.open(path)
+  if (!(base instanceof BaseDirectory)) return base
+  const marker = base.marker()
+  if (marker === storageID) return base
+  base[Symbol.dispose]()
+  if (typeof marker === 'object') return marker
+  if (marker === undefined)
+    return failed('MarkerMissing', `${path} carries no marker, storage ${storageID} is on record`)
+  return failed('StorageChanged', `${path} carries storage ${marker}, on record is ${storageID}`)
+}
+
+export function storageOf(path: string): Storage {
+  const base = BaseDirectory.open(path)
+  if (!(base instanceof BaseDirectory)) return base
+  using opened = base
+  const marker = opened.marker()
+  if (typeof marker === 'object') return marker
+  try {
+    const isMountPoint = isMountPointAt(path)
+    if (marker === undefined) return { kind: 'unmarked', isMountPoint }
+    const { bsize, blocks, bavail, files, ffree, type } = statfsSync(path)
+    return {
+      kind: 'ready',
+      storageID: marker,
+      fileSystemType: fileSystemTypeAt(path) ?? `0x${type.toString(16)}`,
+      isMountPoint,
+      totalBytes: blocks * bsize,
+      availableBytes: bavail * bsize,
+      totalInodes: files,
+      availableInodes: ffree,
+    }
+  } catch (error) {
+    return { kind: 'unknown', problem: problemOf(error, path) }
+  }
+}
+
+function failed(code: ProblemCode, message: string): Failed {
+  return { kind: 'unknown', problem: { code, message } }
+}
+
+function baseProblem(error: unknown, path: string): Problem {
+  switch (errnoOf(error)) {
+    case 'ENOENT':
+      return { code: 'BaseDirectoryMissing', message: `${path} is not there`, errno: 'ENOENT' }
+    case 'ENOTDIR':
+      return { code: 'BaseDirectoryNotADirectory', message: `${path} is not a directory`, errno: 'ENOTDIR' }
+    default:
+      return problemOf(error, path)
+  }
+}
+
+function isMountPointAt(path: string): boolean {
+  const here = statSync(path)
+  const above = lstatSync(dirname(path))
+  return here.dev !== above.dev || here.ino === above.ino || mounts().some(({ mountPoint }) => mountPoint === path)
+}
+
+function fileSystemTypeAt(path: string): string | undefined {
+  const below = mounts().filter(
+    ({ mountPoint }) => path === mountPoint || path.startsWith(mountPoint === '/' ? '/' : `${mountPoint}/`),
+  )
+  return below.sort((a, b) => a.mountPoint.length - b.mountPoint.length).at(-1)?.type
+}
+
+/** proc(5), mountinfo: the fifth field is the mount point with octal escapes, the type follows the lone hyphen. */
+function mounts(): readonly { readonly mountPoint: string; readonly type: string }[] {
+  const lines = readFileSync('/proc/self/mountinfo', 'utf8').trimEnd().split('\n')
+  return lines.map((line) => {
+    const [before = '', after = ''] = line.split(' - ')
+    const mountPoint = (before.split(' ')[4] ?? '').replace(/\\([0-7]{3})/g, (_, octal: string) =>
+      String.fromCharCode(Number.parseInt(octal, 8)),
+    )
+    return { mountPoint, type: after.split(' ')[0] ?? '' }
+  })
+}

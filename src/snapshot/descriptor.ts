@@ -1,0 +1,184 @@
+// Directories by descriptor: each step goes through /proc/self/fd/<descriptor>/<name>, so that nobody can swap a directory for a link
+// between looking and acting. No symbolic link is followed below the first directory. Synchronous: it runs on the worker thread.
+import {
+  type BigIntStats,
+  closeSync,
+  constants,
+  type Dirent,
+  fstatSync,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readSync,
+  renameSync,
+  rmdirSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs'
+import { errnoOf } from './problem.ts'
+import type { FileType, Identity } from './report.ts'
+
+const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants
+
+/** A name of one segment. Names are bytes; text is for those that we know to be UTF-8. */
+export type EntryName = string | Buffer
+
+export class Directory {
+  readonly #fd: number
+
+  private constructor(fd: number) {
+    this.#fd = fd
+  }
+
+  /** Opens by path, following links in it: for the base directory, whose path a person gave. */
+  static open(path: string): Directory {
+    return new Directory(openSync(path, O_RDONLY | O_DIRECTORY))
+  }
+
+  /** Throws ENOTDIR for everything but a directory, links to one among it. */
+  openDirectory(name: EntryName): Directory {
+    return new Directory(openSync(this.#path(name), O_RDONLY | O_DIRECTORY | O_NOFOLLOW))
+  }
+
+  /** Walks down; undefined where a segment is not there. Throws ENOTDIR where one is something else. */
+  descend(segments: readonly string[]): Directory | undefined {
+    let current: Directory = new Directory(openSync(this.#path('.'), O_RDONLY | O_DIRECTORY))
+    for (const segment of segments) {
+      using parent = current
+      const next = absentAs(undefined, () => parent.openDirectory(segment))
+      if (next === undefined) return undefined
+      current = next
+    }
+    return current
+  }
+
+  /** Entries in the file system's order, names as bytes. */
+  entries(): readonly Dirent<Buffer>[] {
+    return readdirSync(this.#path('.'), { withFileTypes: true, encoding: 'buffer' })
+  }
+
+  /** Of the directory itself. */
+  stat(): BigIntStats {
+    return fstatSync(this.#fd, { bigint: true })
+  }
+
+  /** Of an entry, not following it; undefined where there is none. */
+  statOf(name: EntryName): BigIntStats | undefined {
+    return lstatSync(this.#path(name), { bigint: true, throwIfNoEntry: false })
+  }
+
+  /** Reads a regular file of at most `maxBytes`. */
+  readFile(name: EntryName, maxBytes: number): FileContent {
+    const fd = absentAs(undefined, () => openSync(this.#path(name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK))
+    if (fd === undefined) return { kind: 'absent' }
+    try {
+      const stat = fstatSync(fd)
+      if (!stat.isFile()) return { kind: 'notAFile' }
+      if (stat.size > maxBytes) return { kind: 'tooLarge', sizeBytes: stat.size }
+      return { kind: 'content', bytes: readFully(fd, stat.size) }
+    } finally {
+      closeSync(fd)
+    }
+  }
+
+  /** A new file, in its place only when it is whole on disk. Throws EEXIST. */
+  createFile(name: EntryName, content: string): void {
+    const fd = openSync(this.#path(name), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600)
+    try {
+      writeSync(fd, content)
+      fsyncSync(fd)
+    } finally {
+      closeSync(fd)
+    }
+  }
+
+  /** Makes and opens it; opens the one that is there. */
+  ensureDirectory(name: string): Directory {
+    try {
+      mkdirSync(this.#path(name), 0o700)
+      this.sync()
+    } catch (error) {
+      if (errnoOf(error) !== 'EEXIST') throw error
+    }
+    return this.openDirectory(name)
+  }
+
+  /** rename(2): an empty directory that has the new name is replaced, so look first. */
+  rename(name: EntryName, target: Directory, newName: EntryName): void {
+    renameSync(this.#path(name), target.#path(newName))
+  }
+
+  unlink(name: EntryName): void {
+    unlinkSync(this.#path(name))
+  }
+
+  removeDirectory(name: EntryName): void {
+    rmdirSync(this.#path(name))
+  }
+
+  /** Makes renames and unlinks in it survive a power cut. */
+  sync(): void {
+    fsyncSync(this.#fd)
+  }
+
+  [Symbol.dispose](): void {
+    closeSync(this.#fd)
+  }
+
+  #path(name: EntryName): string | Buffer {
+    const prefix = `/proc/self/fd/${this.#fd}/`
+    return typeof name === 'string' ? prefix + name : Buffer.concat([Buffer.from(prefix), name])
+  }
+}
+
+export type FileContent =
+  | { readonly kind: 'content'; readonly bytes: Uint8Array }
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'notAFile' }
+  | { readonly kind: 'tooLarge'; readonly sizeBytes: number }
+
+/** The result of `run`, or `value` where it throws ENOENT. */
+export function absentAs<T, V>(value: V, run: () => T): T | V {
+  try {
+    return run()
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return value
+    throw error
+  }
+}
+
+export function identityOf({ ino, birthtimeNs }: BigIntStats): Identity {
+  return { inode: String(ino), bornAt: String(birthtimeNs) }
+}
+
+export function sameIdentity(a: Identity, b: Identity): boolean {
+  return a.inode === b.inode && a.bornAt === b.bornAt
+}
+
+type TypeTests = Pick<
+  Dirent,
+  'isFile' | 'isDirectory' | 'isSymbolicLink' | 'isFIFO' | 'isSocket' | 'isBlockDevice' | 'isCharacterDevice'
+>
+
+export function fileTypeOf(entry: TypeTests): FileType {
+  if (entry.isFile()) return 'file'
+  if (entry.isDirectory()) return 'directory'
+  if (entry.isSymbolicLink()) return 'symlink'
+  if (entry.isFIFO()) return 'fifo'
+  if (entry.isSocket()) return 'socket'
+  return entry.isBlockDevice() || entry.isCharacterDevice() ? 'device' : 'unknown'
+}
+
+/** A file may shrink while it is read: what is there is what counts. */
+function readFully(fd: number, sizeBytes: number): Uint8Array {
+  const bytes = Buffer.alloc(sizeBytes)
+  let filled = 0
+  while (filled < sizeBytes) {
+    const read = readSync(fd, bytes, filled, sizeBytes - filled, filled)
+    if (read === 0) break
+    filled += read
+  }
+  return bytes.subarray(0, filled)
+}

@@ -1,0 +1,239 @@
+// Looks at one snapshot directory and says what it saw. Total: every state of the disk is a report. Reads only, follows no link,
+// opens no file but the header and the meta file, and holds none open.
+import type { BaseDirectory } from './base-directory.ts'
+import { type Directory, fileTypeOf, identityOf } from './descriptor.ts'
+import { findingsOf, restorableBy } from './findings.ts'
+import { decodeHeader, HEADER_MAX_BYTES, type Header, HeaderError, type Shares, sharesOf } from './header.ts'
+import {
+  existsIn,
+  hasCowIn,
+  isMemoryDiff,
+  isTemplateIn,
+  MEM_HEADER_FILE,
+  missingIn,
+  parseName,
+  ROOTFS_META_FILE,
+  resolveDiffFiles,
+} from './layout.ts'
+import { decodeMeta, META_MAX_BYTES, MetaError } from './meta.ts'
+import { errnoOf, problemOf } from './problem.ts'
+import type {
+  DiffFiles,
+  DirectoryReport,
+  FileType,
+  FileVerdict,
+  HeaderSummary,
+  Report,
+  RootfsSummary,
+} from './report.ts'
+
+/** More than any snapshot has; a directory beyond is reported as TooManyEntries. */
+const maxEntries = 100_000
+const maxDepth = 64
+const attempts = 3
+
+export interface InspectOptions {
+  /** younger changes make it a `pending` finding */
+  readonly settleTimeMs: number
+  readonly nowMs: number
+}
+
+interface FileSize {
+  readonly type: FileType
+  readonly allocatedBytes: number
+  readonly apparentBytes: number
+}
+
+interface Listing {
+  /** entries of the directory itself; names that are not UTF-8 with one character a byte */
+  readonly files: ReadonlyMap<string, FileSize>
+  allocatedBytes: number
+  apparentBytes: number
+  newestChangeMs: number
+  entriesLeft: number
+}
+
+/** Throws RangeError for a name that could lead out of the base directory. */
+export function inspectDirectory(base: BaseDirectory, name: string, options: InspectOptions): Report {
+  const segments = parseName(name).split('/')
+  const path = `${base.path}/${name}`
+  for (let attempt = 1; ; attempt++) {
+    try {
+      using directory = base.root.descend(segments)
+      return directory === undefined ? { kind: 'absent', name, path } : describe(directory, name, path, options)
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT' && attempt < attempts) continue
+      if (error instanceof TooManyEntries)
+        return {
+          kind: 'unknown',
+          name,
+          path,
+          problem: { code: 'TooManyEntries', message: `${path}: ${error.message}` },
+        }
+      return errnoOf(error) === 'ENOTDIR'
+        ? otherThanDirectory(base, segments, name)
+        : { kind: 'unknown', name, path, problem: problemOf(error, path) }
+    }
+  }
+}
+
+/** Which of the segments is no directory, and what it is. */
+function otherThanDirectory(base: BaseDirectory, segments: readonly string[], name: string): Report {
+  const path = `${base.path}/${name}`
+  try {
+    for (let length = 1; length <= segments.length; length++) {
+      using parent = base.root.descend(segments.slice(0, length - 1))
+      const stat = parent?.statOf(segments[length - 1] ?? '')
+      if (stat === undefined) break
+      if (!stat.isDirectory()) return { kind: 'notADirectory', name, path, fileType: fileTypeOf(stat) }
+    }
+  } catch (error) {
+    return { kind: 'unknown', name, path, problem: problemOf(error, path) }
+  }
+  return {
+    kind: 'unknown',
+    name,
+    path,
+    problem: { code: 'ChangedWhileReading', message: `${path} changed while it was read` },
+  }
+}
+
+function describe(directory: Directory, name: string, path: string, options: InspectOptions): DirectoryReport {
+  const stat = directory.stat()
+  const listing = list(directory, Number(stat.ctimeMs))
+  const types = new Map([...listing.files].map(([file, { type }]) => [file, type]))
+  const { verdict: header, shares } = headerOf(directory)
+  const diffFiles = shares === undefined ? undefined : diffFilesOf(shares, types, listing)
+  const facts = {
+    kind: 'directory' as const,
+    name,
+    path,
+    identity: identityOf(stat),
+    exists: existsIn(types),
+    template: isTemplateIn(types),
+    cow: hasCowIn(types),
+    format: hasCowIn(types) ? ('Cow' as const) : isTemplateIn(types) ? ('Full' as const) : undefined,
+    allocatedBytes: listing.allocatedBytes,
+    apparentBytes: listing.apparentBytes,
+    header,
+    diffFiles,
+    rootfs: rootfsOf(directory),
+    missing: missingIn(types),
+    unreferenced: unreferencedIn(types, shares),
+  }
+  const sinceChangeMs = options.nowMs - listing.newestChangeMs
+  const findings = findingsOf({ ...facts, shares, isSettled: Math.abs(sinceChangeMs) >= options.settleTimeMs })
+  return { ...facts, findings, restorable: restorableBy(facts.exists, findings) }
+}
+
+class TooManyEntries extends Error {
+  override readonly name = 'TooManyEntries'
+}
+
+function list(directory: Directory, changedAtMs: number): Listing {
+  const files = new Map<string, FileSize>()
+  const listing: Listing = {
+    files,
+    allocatedBytes: 0,
+    apparentBytes: 0,
+    newestChangeMs: changedAtMs,
+    entriesLeft: maxEntries,
+  }
+  walk(directory, listing, 0, (name, size) => files.set(name, size))
+  return listing
+}
+
+/** Adds up every file below, hard links each time, directories' own blocks never: as the reference's DirSize. */
+function walk(
+  directory: Directory,
+  listing: Listing,
+  depth: number,
+  visit?: (name: string, size: FileSize) => void,
+): void {
+  if (depth > maxDepth) throw new TooManyEntries(`nested deeper than ${maxDepth} directories`)
+  for (const entry of directory.entries()) {
+    if (listing.entriesLeft-- <= 0) throw new TooManyEntries(`more than ${maxEntries} entries`)
+    const stat = directory.statOf(entry.name)
+    if (stat === undefined) continue
+    listing.newestChangeMs = Math.max(listing.newestChangeMs, Number(stat.ctimeMs))
+    const size = { type: fileTypeOf(stat), allocatedBytes: Number(stat.blocks) * 512, apparentBytes: Number(stat.size) }
+    visit?.(textOf(entry.name), size)
+    if (size.type === 'directory') {
+      using below = directory.openDirectory(entry.name)
+      walk(below, listing, depth + 1)
+      continue
+    }
+    listing.allocatedBytes += size.allocatedBytes
+    listing.apparentBytes += size.apparentBytes
+  }
+}
+
+/** Two names that are no UTF-8 must not become one. */
+function textOf(name: Buffer): string {
+  const text = name.toString('utf8')
+  return text.includes('\ufffd') ? name.toString('latin1') : text
+}
+
+function headerOf(directory: Directory): { verdict: FileVerdict<HeaderSummary>; shares: Shares | undefined } {
+  const damaged = (code: string, message: string) => ({
+    verdict: { kind: 'damaged' as const, code, message },
+    shares: undefined,
+  })
+  try {
+    const file = directory.readFile(MEM_HEADER_FILE, HEADER_MAX_BYTES)
+    if (file.kind === 'absent') return { verdict: { kind: 'missing' }, shares: undefined }
+    if (file.kind === 'notAFile') return damaged('notAFile', `${MEM_HEADER_FILE} is no regular file`)
+    if (file.kind === 'tooLarge')
+      return damaged('tooLarge', `${MEM_HEADER_FILE} has ${file.sizeBytes} bytes, at most ${HEADER_MAX_BYTES} are read`)
+    const header = decodeHeader(file.bytes)
+    const shares = sharesOf(header)
+    return { verdict: { kind: 'ok', value: summaryOf(header, shares) }, shares }
+  } catch (error) {
+    if (error instanceof HeaderError) return damaged(error.kind, `${MEM_HEADER_FILE}: ${error.message}`)
+    return { verdict: unreadable(error, MEM_HEADER_FILE), shares: undefined }
+  }
+}
+
+function summaryOf(header: Header, { zeroBytes }: Shares): HeaderSummary {
+  const { version, generation, buildID, baseBuildID, blockSizeBytes, sizeBytes, mappingCount } = header
+  return { version, generation, buildID, baseBuildID, blockSizeBytes, sizeBytes, mappings: mappingCount, zeroBytes }
+}
+
+function rootfsOf(directory: Directory): FileVerdict<RootfsSummary> {
+  const damaged = (code: string, message: string) => ({ kind: 'damaged' as const, code, message })
+  try {
+    const file = directory.readFile(ROOTFS_META_FILE, META_MAX_BYTES)
+    if (file.kind === 'absent') return { kind: 'missing' }
+    if (file.kind === 'notAFile') return damaged('notAFile', `${ROOTFS_META_FILE} is no regular file`)
+    if (file.kind === 'tooLarge')
+      return damaged('tooLarge', `${ROOTFS_META_FILE} has ${file.sizeBytes} bytes, at most ${META_MAX_BYTES} are read`)
+    return { kind: 'ok', value: { baseTemplate: decodeMeta(file.bytes).baseTemplate, baseTemplatePresent: undefined } }
+  } catch (error) {
+    if (error instanceof MetaError) return damaged(error.kind, `${ROOTFS_META_FILE}: ${error.message}`)
+    return unreadable(error, ROOTFS_META_FILE)
+  }
+}
+
+/** A link under the name of a file is not followed, which counts as not there. */
+function unreadable(
+  error: unknown,
+  file: string,
+): { kind: 'missing' } | { kind: 'unreadable'; problem: ReturnType<typeof problemOf> } {
+  return errnoOf(error) === 'ELOOP' ? { kind: 'missing' } : { kind: 'unreadable', problem: problemOf(error, file) }
+}
+
+function diffFilesOf({ builds }: Shares, types: ReadonlyMap<string, FileType>, { files }: Listing): DiffFiles {
+  const resolved = resolveDiffFiles(builds.keys(), types)
+  if (!resolved.ok) return resolved
+  const rows = [...resolved.files].map(([buildID, file]) => {
+    const { allocatedBytes = 0, apparentBytes = 0 } = files.get(file) ?? {}
+    return { buildID, file, allocatedBytes, apparentBytes, mappedBytes: builds.get(buildID)?.mappedBytes ?? 0n }
+  })
+  return { ok: true, files: rows }
+}
+
+function unreferencedIn(types: ReadonlyMap<string, FileType>, shares: Shares | undefined): readonly string[] {
+  if (shares === undefined) return []
+  const referenced = new Set([...shares.builds.keys()].map((buildID) => `memfile.${buildID}`))
+  return [...types.keys()].filter((name) => isMemoryDiff(name) && !referenced.has(name)).sort()
+}

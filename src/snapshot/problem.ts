@@ -1,0 +1,45 @@
+// Errors of the file system as values: what they say about the way to a directory.
+import type { Problem, ProblemCode } from './report.ts'
+
+/** The errno name of an error that a system call threw; undefined for every other error, which is then a bug. */
+export function errnoOf(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !('code' in error) || !('syscall' in error)) return undefined
+  return typeof error.code === 'string' ? error.code : undefined
+}
+
+/** Throws `error` again where no system call threw it. */
+export function problemOf(error: unknown, path: string): Problem {
+  const errno = errnoOf(error)
+  if (errno === undefined) throw error
+  return { code: codeOf(errno), message: `${path}: ${describe(errno)}`, errno }
+}
+
+function codeOf(errno: string): ProblemCode {
+  switch (errno) {
+    case 'EACCES':
+    case 'EPERM':
+      return 'PermissionDenied'
+    case 'ENOENT':
+      return 'ChangedWhileReading'
+    default:
+      return 'IOError'
+  }
+}
+
+function describe(errno: string): string {
+  switch (errno) {
+    case 'EACCES':
+    case 'EPERM':
+      return `permission denied (${errno})`
+    case 'EROFS':
+      return 'the file system is read-only (EROFS)'
+    case 'ENOSPC':
+      return 'no space left (ENOSPC)'
+    case 'EXDEV':
+      return 'another file system is mounted here (EXDEV)'
+    case 'EBUSY':
+      return 'busy, something is mounted below (EBUSY)'
+    default:
+      return errno
+  }
+}
