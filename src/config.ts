@@ -1,0 +1,228 @@
+// Environment and flags -> Config, checked once, before anything is started. The only reader of process.env.
+// A flag wins over its environment variable; an empty variable counts as not set (that is how manifests switch one off).
+import { isAbsolute, normalize } from 'node:path'
+import { parseArgs } from 'node:util'
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
+
+export interface AgentConfig {
+  readonly nodeName: string
+  /** absolute, normalised */
+  readonly baseDir: string
+  /** undefined: in-cluster configuration */
+  readonly kubeconfig: string | undefined
+  readonly rescanIntervalMs: number
+  readonly settleTimeMs: number
+  readonly diskDeadlineMs: number
+  readonly requireMountPoint: boolean
+  readonly allowRemoval: boolean
+  readonly logLevel: LogLevel
+}
+
+/** A setting that is missing or wrong: one line that names it, the value and what would be right. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+}
+
+interface Setting<T> {
+  readonly flag: string
+  readonly env: string
+  /** undefined: required, unless `optional` */
+  readonly fallback?: string
+  readonly optional?: true
+  readonly meaning: string
+  readonly parse: (text: string) => T
+  /** completes "…: expected …" */
+  readonly expected: string
+}
+
+const setting = <T>(value: Setting<T>): Setting<T> => value
+
+/** Every setting of the agent; `--help` and docs/configuration.md are this table. */
+export const agentSettings = {
+  nodeName: setting({
+    flag: 'node-name',
+    env: 'NODE_NAME',
+    meaning: 'Node whose snapshots this agent reports (spec.nodeName of the Pod)',
+    parse: matching(/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/),
+    expected: 'the name of a Node: 1 to 253 lower-case letters, digits, - and .',
+  }),
+  baseDir: setting({
+    flag: 'base-dir',
+    env: 'BASE_DIR',
+    meaning: 'Directory that holds the snapshot directories',
+    parse: absolutePath,
+    expected: 'an absolute path other than /',
+  }),
+  kubeconfig: setting({
+    flag: 'kubeconfig',
+    env: 'KUBECONFIG',
+    optional: true,
+    meaning: 'Path of a kubeconfig file; in-cluster configuration where it is not set',
+    parse: (text: string) => text,
+    expected: 'a path',
+  }),
+  rescanIntervalMs: setting({
+    flag: 'rescan-interval',
+    env: 'RESCAN_INTERVAL',
+    fallback: '30s',
+    meaning: 'Each directory is looked at again after this time at the latest, with jitter',
+    parse: durationBetween(1_000, 3_600_000),
+    expected: 'a duration from 1s to 1h, such as 30s or 5m',
+  }),
+  settleTimeMs: setting({
+    flag: 'settle-time',
+    env: 'SETTLE_TIME',
+    fallback: '10s',
+    meaning: 'A snapshot is Restorable once nothing below it has changed for this long',
+    parse: durationBetween(0, 3_600_000),
+    expected: 'a duration from 0s to 1h, such as 10s',
+  }),
+  diskDeadlineMs: setting({
+    flag: 'disk-deadline',
+    env: 'DISK_DEADLINE',
+    fallback: '20s',
+    meaning: 'A disk call that takes longer makes the verdict Unknown (TimedOut)',
+    parse: durationBetween(100, 600_000),
+    expected: 'a duration from 100ms to 10m, such as 20s',
+  }),
+  requireMountPoint: setting({
+    flag: 'require-mount-point',
+    env: 'REQUIRE_MOUNT_POINT',
+    fallback: 'false',
+    meaning: 'Refuse a base directory that is not a mount point',
+    parse: flagValue,
+    expected: 'true or false',
+  }),
+  allowRemoval: setting({
+    flag: 'allow-removal',
+    env: 'ALLOW_REMOVAL',
+    fallback: 'true',
+    meaning: 'false: no directory is ever removed, every deletionPolicy acts as Retain',
+    parse: flagValue,
+    expected: 'true or false',
+  }),
+  logLevel: setting({
+    flag: 'log-level',
+    env: 'LOG_LEVEL',
+    fallback: 'info',
+    meaning: 'Least severe level that is logged',
+    parse: oneOf('debug', 'info', 'warn', 'error'),
+    expected: 'debug, info, warn or error',
+  }),
+}
+
+/**
+ * The agent's configuration from its flags and environment.
+ * Throws ConfigError for an unknown flag, a stray argument, and a setting that is missing or wrong.
+ */
+export function agentConfig(args: readonly string[], env: NodeJS.ProcessEnv = process.env): AgentConfig {
+  const flags = readFlags(args, Object.values(agentSettings))
+  const s = agentSettings
+  return {
+    nodeName: required(s.nodeName, flags, env),
+    baseDir: required(s.baseDir, flags, env),
+    kubeconfig: read(s.kubeconfig, flags, env),
+    rescanIntervalMs: required(s.rescanIntervalMs, flags, env),
+    settleTimeMs: required(s.settleTimeMs, flags, env),
+    diskDeadlineMs: required(s.diskDeadlineMs, flags, env),
+    requireMountPoint: required(s.requireMountPoint, flags, env),
+    allowRemoval: required(s.allowRemoval, flags, env),
+    logLevel: required(s.logLevel, flags, env),
+  }
+}
+
+/** Lines of `--help` for a table of settings. */
+export function describeSettings(settings: Readonly<Record<string, Setting<unknown>>>): string {
+  const rows = Object.values(settings).map((s) => {
+    const fallback = s.fallback === undefined ? (s.optional ? '' : ' (required)') : ` (default ${s.fallback})`
+    return [`--${s.flag}`, s.env, s.meaning + fallback] as const
+  })
+  const width = (column: 0 | 1) => Math.max(...rows.map((row) => row[column].length)) + 2
+  const [first, second] = [width(0), width(1)]
+  return rows.map(([flag, env, text]) => `  ${flag.padEnd(first)}${env.padEnd(second)}${text}`).join('\n')
+}
+
+type Flags = Readonly<Record<string, string | undefined>>
+
+function readFlags(args: readonly string[], settings: readonly Setting<unknown>[]): Flags {
+  const options = Object.fromEntries(settings.map((s) => [s.flag, { type: 'string' as const }]))
+  try {
+    const { values } = parseArgs({ args: [...args], options, strict: true, allowPositionals: false })
+    return values as Flags
+  } catch (cause) {
+    throw new ConfigError(argumentMistake(cause, settings), { cause })
+  }
+}
+
+// parseArgs' own messages run over several sentences and do not say which flags there are.
+function argumentMistake(cause: unknown, settings: readonly Setting<unknown>[]): string {
+  const text = cause instanceof Error ? cause.message : String(cause)
+  const quoted = /'([^']*)'/.exec(text)?.[1] ?? text
+  switch ((cause as { code?: string }).code) {
+    case 'ERR_PARSE_ARGS_UNKNOWN_OPTION':
+      return `unknown flag ${quoted}; the flags are ${settings.map((s) => `--${s.flag}`).join(', ')}`
+    case 'ERR_PARSE_ARGS_UNEXPECTED_POSITIONAL':
+      return `unexpected argument ${quoted}; settings are given as --flag=value`
+    case 'ERR_PARSE_ARGS_INVALID_OPTION_VALUE':
+      return `flag ${quoted.replace(/ <value>$/, '')} needs a value`
+    default:
+      return text
+  }
+}
+
+function read<T>(s: Setting<T>, flags: Flags, env: NodeJS.ProcessEnv): T | undefined {
+  const fromFlag = flags[s.flag]
+  const fromEnv = env[s.env] === '' ? undefined : env[s.env]
+  const text = fromFlag ?? fromEnv ?? s.fallback
+  if (text === undefined) return undefined
+  try {
+    return s.parse(text)
+  } catch (cause) {
+    const source = fromFlag !== undefined ? `--${s.flag}` : s.env
+    throw new ConfigError(`${source}: ${JSON.stringify(text)} is not allowed, expected ${s.expected}`, { cause })
+  }
+}
+
+function required<T>(s: Setting<T>, flags: Flags, env: NodeJS.ProcessEnv): T {
+  const value = read(s, flags, env)
+  if (value === undefined) throw new ConfigError(`--${s.flag} (or ${s.env}) is not set, expected ${s.expected}`)
+  return value
+}
+
+function matching(pattern: RegExp): (text: string) => string {
+  return (text) => {
+    if (!pattern.test(text)) throw new RangeError(`does not match ${pattern}`)
+    return text
+  }
+}
+
+function oneOf<const T extends string>(...values: readonly T[]): (text: string) => T {
+  return (text) => {
+    const found = values.find((value) => value === text)
+    if (found === undefined) throw new RangeError(`not one of ${values.join(', ')}`)
+    return found
+  }
+}
+
+function flagValue(text: string): boolean {
+  return oneOf('true', 'false')(text) === 'true'
+}
+
+function absolutePath(text: string): string {
+  const path = normalize(text).replace(/\/+$/, '')
+  if (!isAbsolute(text) || path === '' || text.includes('\0')) throw new RangeError('not an absolute path below /')
+  return path
+}
+
+const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }
+
+/** Durations as Kubernetes flags write them, one unit only: `250ms`, `30s`, `5m`, `1h`. */
+function durationBetween(minimumMs: number, maximumMs: number): (text: string) => number {
+  return (text) => {
+    const [, amount, unit = ''] = /^(\d{1,9})(ms|s|m|h)$/.exec(text) ?? []
+    const durationMs = Number(amount) * (unitMs[unit] ?? Number.NaN)
+    if (!(durationMs >= minimumMs && durationMs <= maximumMs)) throw new RangeError('out of range')
+    return durationMs
+  }
+}
