@@ -9,6 +9,7 @@ import {
   fsyncSync,
   lstatSync,
   mkdirSync,
+  opendirSync,
   openSync,
   readdirSync,
   readSync,
@@ -57,6 +58,20 @@ export class Directory {
   /** Entries in the file system's order, names as bytes. */
   entries(): readonly Dirent<Buffer>[] {
     return readdirSync(this.#path('.'), { withFileTypes: true, encoding: 'buffer' })
+  }
+
+  /** Entries as they are read, for a directory that is being emptied meanwhile: whatever is missed shows in the next round. */
+  *stream(): Generator<Dirent<Buffer>> {
+    // The types know no Buffer encoding of opendir; the function does.
+    const encoding = 'buffer' as BufferEncoding
+    const directory = opendirSync(this.#path('.') as string, { encoding, bufferSize: 256 })
+    try {
+      for (let entry = directory.readSync(); entry !== null; entry = directory.readSync()) {
+        yield entry as unknown as Dirent<Buffer>
+      }
+    } finally {
+      directory.closeSync()
+    }
   }
 
   /** Of the directory itself. */

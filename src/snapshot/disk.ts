@@ -1,6 +1,6 @@
 // The one door from the asynchronous world to the disk: every call answers within its deadline with a value, also when the file system hangs.
 // The steps of a removal are separate calls, because between them the caller looks at its store again.
-import type { FileType, Identity, Problem, Report } from './report.ts'
+import type { Identity, Problem, Report } from './report.ts'
 
 /** State of the base directory. `storageID` is the UUID of its marker file. */
 export type Storage =
@@ -37,20 +37,12 @@ export type DiskBlock = {
     | 'BaseTemplateInUse'
     | 'InUse'
     | 'NameTaken'
-    | 'Expired'
     | 'IdentityChanged'
     | 'NotADirectory'
   readonly message: string
 }
 
 export type Failed = { readonly kind: 'unknown'; readonly problem: Problem }
-
-/** What stands at a name, or that nothing does; for the first barrier and for the proof. */
-export type Peek =
-  | { readonly kind: 'directory'; readonly identity: Identity }
-  | { readonly kind: 'absent' }
-  | { readonly kind: 'notADirectory'; readonly fileType: FileType }
-  | Failed
 
 export type Recovered = {
   readonly kind: 'recovered'
@@ -64,7 +56,7 @@ export type Recovered = {
 
 /**
  * Every method resolves; it never rejects for a state of the disk. A call past its deadline resolves to a `TimedOut` problem.
- * Order of a removal: peek -> (barrier) -> checkRemovable -> stage -> (store looked at again) -> bury or unstage -> purge -> prove.
+ * Order of a removal: inspect -> (barrier) -> checkRemovable -> stage -> (store looked at again) -> bury or unstage -> purge -> prove.
  */
 export interface Disk {
   readonly baseDir: string
@@ -72,14 +64,15 @@ export interface Disk {
   /** makes the marker with a fresh UUID, O_EXCL; answers what stands there afterwards */
   mark(): Promise<Storage>
   inspect(name: string, storageID: string): Promise<Report>
-  peek(name: string, storageID: string): Promise<Peek>
   /** rule 6, before anything is renamed: is this a snapshot directory that may go? */
   checkRemovable(target: RemovalTarget): Promise<{ readonly kind: 'removable' } | DiskBlock | Failed>
   /** renames the directory into the trash and looks again; on any difference it is renamed back. `notAfter`: process.hrtime.bigint() */
   stage(
     target: RemovalTarget,
     notAfter: bigint,
-  ): Promise<{ readonly kind: 'staged' } | { readonly kind: 'absent' } | DiskBlock | Failed>
+  ): Promise<
+    { readonly kind: 'staged' } | { readonly kind: 'absent' } | { readonly kind: 'expired' } | DiskBlock | Failed
+  >
   /** undoes stage */
   unstage(target: RemovalTarget): Promise<{ readonly kind: 'restored' } | DiskBlock | Failed>
   /** the point of no return: renames `<uid>` to `<uid>.dead` */
@@ -94,5 +87,8 @@ export interface Disk {
   ): Promise<{ readonly kind: 'gone' } | { readonly kind: 'present'; readonly where: string } | Failed>
   /** start-up rule: finish `.dead`, rename everything else in the trash back. Also after another file system appeared */
   recover(storageID: string): Promise<Recovered | Failed>
-  close(): Promise<void>
+  /** hints about these names from now on, until the next call */
+  watch(names: readonly string[]): void
+  /** `hung`: a system call does not come back; only SIGKILL ends the process then */
+  close(): Promise<'closed' | 'hung'>
 }

@@ -26,6 +26,7 @@ import type {
   Report,
   RootfsSummary,
 } from './report.ts'
+import { Trash } from './trash.ts'
 
 /** More than any snapshot has; a directory beyond is reported as TooManyEntries. */
 const maxEntries = 100_000
@@ -60,7 +61,7 @@ export function inspectDirectory(base: BaseDirectory, name: string, options: Ins
   for (let attempt = 1; ; attempt++) {
     try {
       using directory = base.root.descend(segments)
-      return directory === undefined ? { kind: 'absent', name, path } : describe(directory, name, path, options)
+      return directory === undefined ? absent(base, name, path) : describe(directory, name, path, options)
     } catch (error) {
       if (errnoOf(error) === 'ENOENT' && attempt < attempts) continue
       if (error instanceof TooManyEntries)
@@ -75,6 +76,15 @@ export function inspectDirectory(base: BaseDirectory, name: string, options: Ins
         : { kind: 'unknown', name, path, problem: problemOf(error, path) }
     }
   }
+}
+
+/** While a directory of that name may come back from the trash, it is not absent. */
+function absent(base: BaseDirectory, name: string, path: string): Report {
+  using trash = Trash.open(base)
+  const [pending] = trash?.pendingAround(name) ?? []
+  if (pending === undefined) return { kind: 'absent', name, path }
+  const message = `${path} waits in the trash as ${pending.uid}`
+  return { kind: 'unknown', name, path, problem: { code: 'TrashNotInOrder', message } }
 }
 
 /** Which of the segments is no directory, and what it is. */

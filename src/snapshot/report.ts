@@ -1,6 +1,8 @@
 // What the disk room says of one snapshot directory: plain data that crosses a worker thread and becomes status or `inspect` output.
 // A report is total: every state of the disk is one of these values, never an exception.
 
+import type { FindingCode } from './findings.ts'
+
 /** Identity of a directory that a later removal must meet again. Decimal text, so that it survives JSON. */
 export interface Identity {
   /** inode number */
@@ -22,6 +24,7 @@ export type ProblemCode =
   | 'TimedOut'
   | 'ChangedWhileReading'
   | 'TooManyEntries'
+  | 'TrashNotInOrder'
 
 export interface Problem {
   readonly code: ProblemCode
@@ -77,8 +80,7 @@ export interface RootfsSummary {
 
 /** A fact that makes a directory not restorable (`error`), not yet (`pending`), undecidable (`unknown`) or merely odd (`warning`). */
 export interface Finding {
-  /** stable CamelCase code, listed in src/snapshot/findings.ts */
-  readonly code: string
+  readonly code: FindingCode
   readonly severity: 'error' | 'pending' | 'unknown' | 'warning'
   readonly message: string
 }

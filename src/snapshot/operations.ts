@@ -1,0 +1,80 @@
+// What the worker can be asked to do: each operation opens the base directory, checks its marker and answers with a value.
+import { BaseDirectory, openStorage, storageOf } from './base-directory.ts'
+import type { Failed, Recovered, RemovalTarget, Storage } from './disk.ts'
+import { inspectDirectory } from './inspect.ts'
+import { problemOf } from './problem.ts'
+import { MountedBelowError, type PurgeCount } from './purge.ts'
+import * as removal from './remove.ts'
+import type { Report } from './report.ts'
+
+/** One slice of a long removal: other work gets its turn in between. */
+const sliceMs = 200
+
+export interface OperationOptions {
+  readonly baseDir: string
+  readonly settleTimeMs: number
+}
+
+export function operations({ baseDir, settleTimeMs }: OperationOptions) {
+  function onStorage<T>(storageID: string, run: (base: BaseDirectory) => T): T | Failed {
+    const base = openStorage(baseDir, storageID)
+    if (!(base instanceof BaseDirectory)) return base
+    using opened = base
+    try {
+      return run(opened)
+    } catch (error) {
+      if (error instanceof MountedBelowError) return failed(`${baseDir}: ${error.message}`)
+      return { kind: 'unknown', problem: problemOf(error, baseDir) }
+    }
+  }
+
+  return {
+    storage: (): Storage => storageOf(baseDir),
+    mark: (): Storage => {
+      const base = BaseDirectory.open(baseDir)
+      if (!(base instanceof BaseDirectory)) return base
+      try {
+        using opened = base
+        opened.mark()
+      } catch (error) {
+        return { kind: 'unknown', problem: problemOf(error, baseDir) }
+      }
+      return storageOf(baseDir)
+    },
+    inspect: (name: string, storageID: string): Report => {
+      const report = onStorage(storageID, (base) => inspectDirectory(base, name, { settleTimeMs, nowMs: Date.now() }))
+      return 'name' in report ? report : { ...report, name, path: `${baseDir}/${name}` }
+    },
+    checkRemovable: (target: RemovalTarget) =>
+      onStorage(target.storageID, (base) => removal.checkRemovable(base, target)),
+    stage: (target: RemovalTarget, notAfter: bigint) =>
+      onStorage(target.storageID, (base) => removal.stage(base, target, notAfter)),
+    unstage: (target: RemovalTarget) => onStorage(target.storageID, (base) => removal.unstage(base, target)),
+    bury: (target: RemovalTarget) => onStorage(target.storageID, (base) => removal.bury(base, target)),
+    /** `done: false`: the slice is over, there is more */
+    purge: (target: RemovalTarget) =>
+      onStorage(target.storageID, (base) => {
+        const count: PurgeCount = { bytes: 0, files: 0 }
+        const done = removal.purge(base, target.uid, count, sliceMs)
+        return { kind: 'slice' as const, done, ...count }
+      }),
+    prove: (target: RemovalTarget) => onStorage(target.storageID, (base) => removal.prove(base, target)),
+    /** unfinished: the slice is over, there is more */
+    recover: (storageID: string, finished: readonly string[]): Recovered | Unfinished | Failed =>
+      onStorage(storageID, (base) => {
+        const all = new Set(finished)
+        return removal.recover(base, sliceMs, all) ?? { kind: 'unfinished' as const, finished: [...all] }
+      }),
+  }
+}
+
+export interface Unfinished {
+  readonly kind: 'unfinished'
+  readonly finished: readonly string[]
+}
+
+export type Operations = ReturnType<typeof operations>
+
+function failed(message: string): Failed {
+  return { kind: 'unknown', problem: { code: 'IOError', message } }
+}

@@ -1,0 +1,40 @@
+// The worker thread: runs one operation at a time, synchronously, and forwards hints of the directory watch.
+import { parentPort, workerData } from 'node:worker_threads'
+import { type OperationOptions, type Operations, operations } from './operations.ts'
+import { DirectoryWatch } from './watch.ts'
+
+export type ToWorker =
+  | { readonly kind: 'call'; readonly id: number; readonly method: keyof Operations; readonly args: readonly unknown[] }
+  | { readonly kind: 'watch'; readonly names: readonly string[] }
+
+export type FromWorker =
+  | { readonly kind: 'answer'; readonly id: number; readonly value: unknown }
+  /** a bug: every state of the disk is an answer */
+  | { readonly kind: 'thrown'; readonly id: number; readonly error: unknown }
+  | { readonly kind: 'hint'; readonly name: string }
+  | { readonly kind: 'unwatched'; readonly path: string; readonly code: string }
+
+const port = parentPort
+if (port === null) throw new Error('this file runs as a worker thread only')
+const send = (message: FromWorker) => port.postMessage(message)
+
+const options = workerData as OperationOptions
+const table = operations(options) as Readonly<Record<string, (...args: readonly unknown[]) => unknown>>
+const watch = new DirectoryWatch({
+  baseDir: options.baseDir,
+  onHint: (name) => send({ kind: 'hint', name }),
+  onUnwatched: (path, code) => send({ kind: 'unwatched', path, code }),
+})
+
+port.on('message', (message: ToWorker) => {
+  if (message.kind === 'watch') {
+    watch.set(message.names)
+    return
+  }
+  const { id, method, args } = message
+  try {
+    send({ kind: 'answer', id, value: table[method]?.(...args) })
+  } catch (error) {
+    send({ kind: 'thrown', id, error })
+  }
+})
