@@ -53,6 +53,10 @@ export const reasons = {
     'The base template lies where the agent cannot see it.',
     'Mount the template below the base directory, or ignore Restorable for this snapshot.',
   ),
+  FileUnreadable: text(
+    'A file of the directory could not be read; the message names it and the error.',
+    'Check the disk of the node and the permissions of the file.',
+  ),
   // Unknown: about the way to the directory, never about the snapshot
   BaseDirectoryMissing: text('The base directory is not there.', 'Mount or create it on the node.'),
   BaseDirectoryNotADirectory: text(
@@ -131,6 +135,7 @@ export const reasons = {
   ),
   IdentityChanged: text('Another directory than the recorded one has the name.', 'Nothing: it is not touched.'),
   // of nodes and sets
+  StorageReady: text('The base directory is the one on record and can be read.', nothing),
   NodeGone: text('The node is gone, and its snapshots with it.', 'Nothing; the event names what was abandoned.'),
   AgentMissing: text('The node is there and has no agent.', 'Check the DaemonSet.'),
   NoNodes: text('No node with an agent matches nodeSelector.', 'Check the selector and the agents.'),

@@ -2,6 +2,7 @@
 // The bounds keep an object under 16 KiB whatever the directory holds; text that may be longer is cut by whoever writes it.
 import { z } from 'zod'
 import { conditionsField } from './condition.ts'
+import { GROUP, VERSION } from './group.ts'
 import { namespacedMeta } from './metadata.ts'
 import { SNAPSHOT_NAME_MAX_LENGTH, SNAPSHOT_NAME_PATTERN } from './names.ts'
 
@@ -178,6 +179,21 @@ export type VMSnapshotStatus = z.infer<typeof vmSnapshotStatus>
 export type VMSnapshot = z.infer<typeof vmSnapshot>
 export type SnapshotStatus = z.infer<typeof snapshot>
 export type RemovalStatus = z.infer<typeof removal>
+
+// What is only shown may be unknown to this version; what a removal goes by must be read as it stands.
+const readable = vmSnapshot.extend({
+  status: vmSnapshotStatus
+    .extend({ conditions: conditionsField().catch(undefined), snapshot: snapshot.optional().catch(undefined) })
+    .optional(),
+})
+
+export const vmSnapshotResource = {
+  group: GROUP,
+  version: VERSION,
+  plural: 'vmsnapshots',
+  namespaced: true,
+  parse: (value: unknown): VMSnapshot => readable.parse(value),
+} as const
 
 export const vmSnapshotNames = {
   kind: 'VMSnapshot',

@@ -1,6 +1,7 @@
 // VMSnapshotNode: a node's base directory. It outlives the Node object, because it remembers the disk's identity and what was abandoned.
 import { z } from 'zod'
 import { conditionsField } from './condition.ts'
+import { GROUP, VERSION } from './group.ts'
 import { objectMeta } from './metadata.ts'
 import { PATH_MAX_LENGTH } from './vmsnapshot.ts'
 
@@ -65,6 +66,14 @@ export const vmSnapshotNode = z.object({
 
 export type VMSnapshotNode = z.infer<typeof vmSnapshotNode>
 export type VMSnapshotNodeStatus = z.infer<typeof vmSnapshotNodeStatus>
+
+export const vmSnapshotNodeResource = {
+  group: GROUP,
+  version: VERSION,
+  plural: 'vmsnapshotnodes',
+  namespaced: false,
+  parse: (value: unknown): VMSnapshotNode => vmSnapshotNode.parse(value),
+} as const
 
 export const vmSnapshotNodeNames = {
   kind: 'VMSnapshotNode',

@@ -1,6 +1,7 @@
 // VMSnapshotSet: the same snapshot on many nodes. The controller keeps one VMSnapshot per selected node for it.
 import { z } from 'zod'
 import { conditionsField } from './condition.ts'
+import { GROUP, VERSION } from './group.ts'
 import { namespacedMeta } from './metadata.ts'
 import { deletionPolicy, snapshotName } from './vmsnapshot.ts'
 
@@ -75,6 +76,14 @@ export const vmSnapshotSet = z.object({
 
 export type VMSnapshotSet = z.infer<typeof vmSnapshotSet>
 export type VMSnapshotSetStatus = z.infer<typeof vmSnapshotSetStatus>
+
+export const vmSnapshotSetResource = {
+  group: GROUP,
+  version: VERSION,
+  plural: 'vmsnapshotsets',
+  namespaced: true,
+  parse: (value: unknown): VMSnapshotSet => vmSnapshotSet.parse(value),
+} as const
 
 export const vmSnapshotSetNames = {
   kind: 'VMSnapshotSet',

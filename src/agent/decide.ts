@@ -1,0 +1,234 @@
+// What to do about one VMSnapshot: everything observed in, an ordered list of effects out. Pure: no promises, no clock, no randomness.
+// What frees a finalizer and what may be removed is decided here and nowhere else; the protocol is the one of docs/removal.md.
+import { DIRECTORY_FINALIZER } from '../api/group.ts'
+import type { Reason } from '../api/reasons.ts'
+import type { VMSnapshot } from '../api/vmsnapshot.ts'
+import { semanticallyEqual } from '../kube/object.ts'
+import type { DiskBlock, Failed } from '../snapshot/disk.ts'
+import type { Identity } from '../snapshot/report.ts'
+import { byAge, nameOf, relationOf } from './claims.ts'
+import { type Blocked, type Look, problemReason, type StatusDraft, statusOf } from './status.ts'
+import { belongingOf, elsewhere, type StorageVerdict } from './storage.ts'
+
+/** The VMSnapshotSet that controls the object, read live. `unknown`: there was no answer. */
+export type Owner =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'gone' }
+  | {
+      readonly kind: 'standing'
+      readonly deleting: boolean
+      readonly retains: boolean
+      readonly foreignFinalizers: readonly string[]
+    }
+  | { readonly kind: 'unknown'; readonly message: string }
+
+/** The CustomResourceDefinitions behind the object, read live: while one is being deleted, every object is marked deleted. */
+export type Definitions =
+  | { readonly kind: 'stable' }
+  | { readonly kind: 'terminating'; readonly name: string }
+  | { readonly kind: 'unknown'; readonly message: string }
+
+export interface Observed {
+  readonly object: VMSnapshot
+  /** the other objects of this node whose directory is the same one or lies below it */
+  readonly claims: readonly VMSnapshot[]
+  readonly storage: StorageVerdict
+  readonly report: Look
+  readonly owner: Owner
+  /** only looked at for an object that is being deleted */
+  readonly definitions: Definitions
+  /** what the disk says against a removal; only looked at for an object that is being deleted */
+  readonly diskBlock: DiskBlock | Failed | undefined
+  /** the watch has delivered this process's own barrier write of this object, within the last seconds */
+  readonly barrierPassed: boolean
+  readonly allowRemoval: boolean
+}
+
+export type Effect =
+  | { readonly kind: 'addFinalizer' }
+  | { readonly kind: 'writeStatus'; readonly status: StatusDraft }
+  /** writes the status with a fresh removal token; `identity` is what this uid may remove, undefined: nothing */
+  | { readonly kind: 'barrier'; readonly status: StatusDraft; readonly identity: Identity | undefined }
+  /** takes the recorded directory away, proves it gone and frees the finalizer */
+  | { readonly kind: 'remove'; readonly storageID: string; readonly identity: Identity | undefined }
+  | { readonly kind: 'freeFinalizer'; readonly why: 'Retained' | 'OtherClaim' }
+
+/** May the directory of a deleting object go? */
+export type Permission =
+  | { readonly kind: 'remove' }
+  /** the directory stays */
+  | { readonly kind: 'retain' }
+  /** another claim of the same directory takes over */
+  | { readonly kind: 'yield' }
+  | Blocked
+
+export function decide(observed: Observed): readonly Effect[] {
+  const { object } = observed
+  const held = isHeld(object)
+  if (object.metadata.deletionTimestamp !== undefined) return held ? decideDeletion(observed) : []
+  if (!held) return mayClaim(observed.owner) ? [{ kind: 'addFinalizer' }] : []
+  return statusEffects(observed, undefined)
+}
+
+/** A child is taken under the finalizer only while its set is known to stand: a dying set must not gain copies to wait for. */
+function mayClaim(owner: Owner): boolean {
+  return owner.kind === 'none' || (owner.kind === 'standing' && !owner.deleting)
+}
+
+function decideDeletion(observed: Observed): readonly Effect[] {
+  const { storage, report } = observed
+  const permission = permissionOf(observed)
+  if (permission.kind === 'blocked') return statusEffects(observed, permission)
+  if (permission.kind === 'retain') return [{ kind: 'freeFinalizer', why: 'Retained' }]
+  if (!observed.barrierPassed) {
+    const identity = recordedIdentity(observed)
+    return [{ kind: 'barrier', status: statusOf(observed, undefined), identity }]
+  }
+  if (permission.kind === 'yield') return [{ kind: 'freeFinalizer', why: 'OtherClaim' }]
+  if (storage.kind !== 'ready' || report.kind === 'unknown' || report.kind === 'unseen') return []
+  return [{ kind: 'remove', storageID: storage.storageID, identity: recordedIdentity(observed) }]
+}
+
+/** What the first barrier recorded, else what stands there now; it never changes once `status.removal` exists. */
+export function recordedIdentity({ object, report }: Observed): Identity | undefined {
+  const removal = object.status?.removal
+  if (removal !== undefined) {
+    const { inode, bornAt } = removal
+    return inode === undefined || bornAt === undefined ? undefined : { inode, bornAt }
+  }
+  return report.kind === 'directory' ? report.identity : undefined
+}
+
+function statusEffects(observed: Observed, blocked: Blocked | undefined): readonly Effect[] {
+  const status = statusOf(observed, blocked)
+  return semanticallyEqual(status, observed.object.status ?? {}) ? [] : [{ kind: 'writeStatus', status }]
+}
+
+/** Every rule in the order of the protocol: storage, the object itself, other claims, owner, definitions, disk. */
+export function permissionOf(observed: Observed): Permission {
+  const rules = [byStorage, byPolicy, byForeignFinalizer, byClaims, byOwner, byDefinitions, byDisk]
+  for (const rule of rules) {
+    const answer = rule(observed)
+    if (answer !== undefined) return answer
+  }
+  return { kind: 'remove' }
+}
+
+type Rule = (observed: Observed) => Permission | undefined
+
+const byStorage: Rule = ({ object, storage }) => {
+  if (storage.kind === 'unknown') return blocked(storage.reason, storage.message)
+  switch (belongingOf(object, storage)) {
+    case 'here':
+      return undefined
+    case 'retired':
+      return { kind: 'retain' }
+    case 'elsewhere':
+      return blocked('StorageChanged', elsewhere(object, storage))
+  }
+}
+
+const byPolicy: Rule = ({ object, allowRemoval }) =>
+  object.spec.deletionPolicy === 'Retain' || !allowRemoval ? { kind: 'retain' } : undefined
+
+const byForeignFinalizer: Rule = ({ object }) => foreignBlock(foreignFinalizers(object), 'this object')
+
+const byClaims: Rule = ({ object, claims }) => {
+  const name = object.spec.snapshotName
+  const same = claims.filter((claim) => relationOf(claim.spec.snapshotName, name) === 'same')
+  const below = claims.find((claim) => relationOf(claim.spec.snapshotName, name) === 'below')
+  if (below !== undefined) {
+    return blocked('ClaimBelow', `${nameOf(below)} claims ${below.spec.snapshotName}, which lies inside this directory`)
+  }
+  return yieldTo(object, same)
+}
+
+/** One directory goes with its last claim: an undeleted claim takes over, of deleting ones the oldest yields first. */
+function yieldTo(object: VMSnapshot, same: readonly VMSnapshot[]): Permission | undefined {
+  const living = same.filter((claim) => claim.metadata.deletionTimestamp === undefined)
+  if (living.some(isHeld)) return { kind: 'yield' }
+  const [unheld] = living
+  if (unheld !== undefined) return blocked('ClaimNotYetHeld', `waits until ${nameOf(unheld)} carries its finalizer`)
+  const held = same.find((claim) => !isHeld(claim) || foreignFinalizers(claim).length > 0)
+  if (held !== undefined) {
+    return blocked(
+      'ForeignFinalizer',
+      `${nameOf(held)} claims the same directory and is held by ${list(foreignFinalizers(held))}`,
+    )
+  }
+  const [oldest] = [object, ...same].sort(byAge)
+  if (same.length === 0) return undefined
+  if (oldest === object) return { kind: 'yield' }
+  return blocked('WaitsForClaim', `${same.length} older claims of the same directory are being deleted first`)
+}
+
+const byOwner: Rule = ({ owner }) => {
+  switch (owner.kind) {
+    case 'none':
+      return undefined
+    case 'unknown':
+      return blocked('OwnerUnknown', `the owning VMSnapshotSet could not be read: ${owner.message}`)
+    case 'gone':
+      return { kind: 'retain' }
+    case 'standing':
+      if (owner.retains) return { kind: 'retain' }
+      return foreignBlock(owner.foreignFinalizers, 'the owning VMSnapshotSet')
+  }
+}
+
+const byDefinitions: Rule = ({ definitions }) => {
+  switch (definitions.kind) {
+    case 'stable':
+      return undefined
+    case 'unknown':
+      return blocked('DefinitionUnknown', `the CustomResourceDefinition could not be read: ${definitions.message}`)
+    case 'terminating':
+      return blocked(
+        'CRDTerminating',
+        `CustomResourceDefinition ${definitions.name} is being deleted: no directory is removed`,
+      )
+  }
+}
+
+const byDisk: Rule = ({ object, report, diskBlock }) => {
+  if (report.kind === 'unseen') return blocked(report.reason, report.message)
+  if (report.kind === 'unknown') return blocked(problemReason(report.problem.code), report.problem.message)
+  // Once an identity is recorded, something else under the name is not what this object removes.
+  if (report.kind === 'notADirectory' && object.status?.removal === undefined) {
+    return blocked('NotADirectory', `${report.path} is a ${report.fileType}, not a directory: remove it by hand`)
+  }
+  if (diskBlock === undefined) return undefined
+  if (diskBlock.kind === 'unknown') return blocked(problemReason(diskBlock.problem.code), diskBlock.problem.message)
+  return blocked(diskBlock.code, diskBlock.message)
+}
+
+function blocked(reason: Reason, message: string): Blocked {
+  return { kind: 'blocked', reason, message }
+}
+
+function foreignBlock(finalizers: readonly string[], holder: string): Blocked | undefined {
+  if (finalizers.length === 0) return undefined
+  return blocked('ForeignFinalizer', `${holder} is held by ${list(finalizers)}; whoever set it must take it away`)
+}
+
+// These two are the garbage collector's own marks, not somebody who holds the object.
+const collectorFinalizers = ['foregroundDeletion', 'orphan']
+
+export function foreignFinalizers(
+  object: { metadata: { finalizers?: readonly string[] | undefined } },
+  own: string = DIRECTORY_FINALIZER,
+) {
+  return finalizersOf(object).filter((entry) => entry !== own && !collectorFinalizers.includes(entry))
+}
+
+function finalizersOf(object: { metadata: { finalizers?: readonly string[] | undefined } }): readonly string[] {
+  return object.metadata.finalizers ?? []
+}
+
+export function isHeld(object: VMSnapshot): boolean {
+  return finalizersOf(object).includes(DIRECTORY_FINALIZER)
+}
+
+function list(names: readonly string[]): string {
+  return names.length === 0 ? 'no finalizer of ours' : `finalizer ${names.join(', ')}`
+}

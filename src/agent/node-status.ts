@@ -1,0 +1,63 @@
+// Status of the node's VMSnapshotNode: the base directory's identity, its size, and whether it can be used. Pure.
+import type { VMSnapshotNode, VMSnapshotNodeStatus } from '../api/vmsnapshotnode.ts'
+import type { Storage } from '../snapshot/disk.ts'
+import { conditionOf, type Draft } from './status.ts'
+import type { StorageVerdict } from './storage.ts'
+
+export interface NodeObserved {
+  readonly node: VMSnapshotNode
+  readonly storage: Storage
+  readonly verdict: StorageVerdict
+  readonly baseDir: string
+}
+
+type NodeStatusDraft = Draft<VMSnapshotNodeStatus>
+
+/**
+ * The recorded ID changes only with a `ready` verdict; the one it replaces is retired for good.
+ * Sizes are those of the last time that something else changed: free space moves all the time, and an idle agent writes nothing.
+ */
+export function nodeStatusOf({ node, storage, verdict, baseDir }: NodeObserved): NodeStatusDraft {
+  const { conditions: _, ...recorded } = node.status ?? {}
+  const generation = node.metadata.generation
+  if (verdict.kind === 'unknown') {
+    return { ...recorded, baseDirectory: baseDir, conditions: [storageReady('Unknown', verdict, generation)] }
+  }
+  const { storageID, retiredStorageIDs } = verdict
+  const ready = {
+    reason: 'StorageReady',
+    message: `${baseDir} is storage ${storageID}${mountRemark(storage)}`,
+  } as const
+  return {
+    ...recorded,
+    baseDirectory: baseDir,
+    storageID,
+    ...(retiredStorageIDs.length === 0 ? {} : { retiredStorageIDs: [...retiredStorageIDs] }),
+    ...sizesOf(storage),
+    conditions: [storageReady('True', ready, generation)],
+  }
+}
+
+function storageReady(
+  status: 'True' | 'Unknown',
+  why: Pick<Extract<StorageVerdict, { kind: 'unknown' }>, 'reason' | 'message'>,
+  generation: number | undefined,
+) {
+  return conditionOf('StorageReady', { status, ...why }, generation)
+}
+
+/** On the root file system of the node a missing mount cannot be told from an empty directory: said where people look. */
+function mountRemark(storage: Storage): string {
+  return storage.kind === 'ready' && !storage.isMountPoint ? ', a directory that is not a mount point' : ''
+}
+
+function sizesOf(storage: Storage) {
+  if (storage.kind !== 'ready') return undefined
+  const { fileSystemType, totalBytes, availableBytes, totalInodes, availableInodes } = storage
+  return { fileSystemType, totalBytes, availableBytes, totalInodes, availableInodes }
+}
+
+/** Whether two statuses say the same but for the free space. */
+export function withoutFreeSpace<T extends object>(status: T): T {
+  return { ...status, availableBytes: undefined, availableInodes: undefined }
+}

@@ -1,0 +1,131 @@
+// Everything that a decision about one VMSnapshot needs to know, gathered fresh: store, disk and, where a removal depends on it, live reads.
+import { GROUP, SET_FINALIZER } from '../api/group.ts'
+import type { VMSnapshot } from '../api/vmsnapshot.ts'
+import type { VMSnapshotSet } from '../api/vmsnapshotset.ts'
+import type { APIError } from '../kube/connection.ts'
+import type { Store } from '../kube/informer.ts'
+import { sameIdentity } from '../snapshot/descriptor.ts'
+import type { Disk } from '../snapshot/disk.ts'
+import { type Definitions, foreignFinalizers, isHeld, type Observed, type Owner, recordedIdentity } from './decide.ts'
+import type { Look } from './status.ts'
+import { belongingOf, elsewhere, type StorageVerdict } from './storage.ts'
+
+/** Live reads of what can forbid a removal. Each throws APIError. */
+export interface ClusterReads {
+  set(namespace: string, name: string): Promise<VMSnapshotSet>
+  /** the name of the first of the CustomResourceDefinitions that is being deleted */
+  terminatingDefinition(names: readonly string[]): Promise<string | undefined>
+}
+
+export interface ObserveOptions {
+  readonly store: Store<VMSnapshot>
+  readonly disk: Disk
+  readonly reads: ClusterReads
+  readonly storage: () => StorageVerdict
+  readonly allowRemoval: boolean
+}
+
+export class Observer {
+  readonly #options: ObserveOptions
+
+  constructor(options: ObserveOptions) {
+    this.#options = options
+  }
+
+  async observe(object: VMSnapshot, barrierPassed: boolean): Promise<Observed> {
+    const { allowRemoval } = this.#options
+    const storage = this.#options.storage()
+    const deleting = object.metadata.deletionTimestamp !== undefined
+    const [owner, definitions] = await Promise.all([
+      deleting || !isHeld(object) ? this.#owner(object) : unowned,
+      deleting ? this.#definitions(object) : stable,
+    ])
+    const report = await this.#report(object, storage)
+    const seen: Observed = {
+      object,
+      claims: this.claimsOf(object),
+      storage,
+      report,
+      owner,
+      definitions,
+      diskBlock: undefined,
+      barrierPassed,
+      allowRemoval,
+    }
+    return deleting ? { ...seen, diskBlock: await this.#diskBlock(seen) } : seen
+  }
+
+  /** The other objects whose directory is the same one or lies below it, as the store has them now. */
+  claimsOf(object: VMSnapshot): readonly VMSnapshot[] {
+    const { store } = this.#options
+    const name = object.spec.snapshotName
+    const same = store.byIndex('directory', name).filter((other) => other.metadata.uid !== object.metadata.uid)
+    return [...same, ...store.byIndex('ancestor', name)]
+  }
+
+  async #report(object: VMSnapshot, storage: StorageVerdict): Promise<Look> {
+    const { disk } = this.#options
+    const name = object.spec.snapshotName
+    const path = `${disk.baseDir}/${name}`
+    if (storage.kind === 'unknown') return { kind: 'unseen', path, reason: storage.reason, message: storage.message }
+    if (belongingOf(object, storage) === 'here') return disk.inspect(name, storage.storageID)
+    return { kind: 'unseen', path, reason: 'StorageChanged', message: elsewhere(object, storage) }
+  }
+
+  async #diskBlock(seen: Observed): Promise<Observed['diskBlock']> {
+    const { object, storage, report } = seen
+    const identity = recordedIdentity(seen)
+    if (storage.kind !== 'ready' || report.kind !== 'directory' || identity === undefined) return undefined
+    // What stands there now is another directory than this uid may remove: nothing of it will be touched.
+    if (!sameIdentity(identity, report.identity)) return undefined
+    const target = { uid: object.metadata.uid, name: object.spec.snapshotName, storageID: storage.storageID, identity }
+    const answer = await this.#options.disk.checkRemovable(target)
+    return answer.kind === 'removable' ? undefined : answer
+  }
+
+  async #owner({ metadata }: VMSnapshot): Promise<Owner> {
+    const reference = metadata.ownerReferences?.find(
+      (owner) => owner.controller && owner.kind === 'VMSnapshotSet' && isOurs(owner.apiVersion),
+    )
+    if (reference === undefined) return { kind: 'none' }
+    try {
+      const set = await this.#options.reads.set(metadata.namespace, reference.name)
+      if (set.metadata.uid !== reference.uid) return { kind: 'gone' }
+      return {
+        kind: 'standing',
+        deleting: set.metadata.deletionTimestamp !== undefined,
+        retains: set.spec.template.deletionPolicy === 'Retain',
+        foreignFinalizers: foreignFinalizers(set, SET_FINALIZER),
+      }
+    } catch (error) {
+      return isNotFound(error) ? { kind: 'gone' } : { kind: 'unknown', message: messageOf(error) }
+    }
+  }
+
+  async #definitions({ metadata }: VMSnapshot): Promise<Definitions> {
+    const owned =
+      metadata.ownerReferences?.some((owner) => owner.kind === 'VMSnapshotSet' && isOurs(owner.apiVersion)) ?? false
+    const names = [`vmsnapshots.${GROUP}`, ...(owned ? [`vmsnapshotsets.${GROUP}`] : [])]
+    try {
+      const name = await this.#options.reads.terminatingDefinition(names)
+      return name === undefined ? stable : { kind: 'terminating', name }
+    } catch (error) {
+      return { kind: 'unknown', message: messageOf(error) }
+    }
+  }
+}
+
+const stable: Definitions = { kind: 'stable' }
+const unowned: Owner = { kind: 'none' }
+
+function isOurs(apiVersion: string): boolean {
+  return apiVersion.startsWith(`${GROUP}/`)
+}
+
+function isNotFound(error: unknown): boolean {
+  return error instanceof Error && (error as Partial<APIError>).kind === 'NotFound'
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

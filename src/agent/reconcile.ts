@@ -1,0 +1,254 @@
+// One pass over one VMSnapshot: observe, decide, apply. Level-based: a pass is never told why it runs, and a crash between any two effects
+// is repaired by the next one. Holds only what a restart may forget: barriers under way, when a status was last written, what is being removed.
+import { randomUUID } from 'node:crypto'
+import { DIRECTORY_FINALIZER, STATUS_FIELD_MANAGER } from '../api/group.ts'
+import type { Reason } from '../api/reasons.ts'
+import type { VMSnapshot } from '../api/vmsnapshot.ts'
+import type { APIError } from '../kube/connection.ts'
+import type { ReconcileContext } from '../kube/controller.ts'
+import type { Store } from '../kube/informer.ts'
+import { addFinalizer, applyBody, removeFinalizer } from '../kube/object.ts'
+import type { Client } from '../kube/resource.ts'
+import type { Disk } from '../snapshot/disk.ts'
+import type { Identity } from '../snapshot/report.ts'
+import { ancestorsOf, treeOf } from './claims.ts'
+import { decide, type Effect, type Observed, permissionOf } from './decide.ts'
+import type { Observer } from './observe.ts'
+import { type RemovalOutcome, removeDirectory } from './removal.ts'
+import { problemReason, type StatusDraft, stampTransitions, statusOf, statusWithRemoval } from './status.ts'
+
+/** Rule 3e: a barrier older than this lets nothing through; the next pass writes another. */
+const barrierLifetimeNs = 10_000_000_000n
+/** While a directory keeps changing its details are written at most this often. */
+const detailIntervalMs = 5_000
+/** ... and a condition that flips with it, at most this often. */
+const conditionIntervalMs = 1_000
+
+export interface ReconcilerOptions {
+  readonly client: Client<VMSnapshot>
+  readonly store: Store<VMSnapshot>
+  readonly disk: Disk
+  readonly observer: Observer
+  readonly rescanIntervalMs: number
+  readonly settleTimeMs: number
+  /** asks for another pass over other objects */
+  readonly enqueue: (key: string) => void
+  /** false while the base directory's trash is being put in order */
+  readonly mayRemove: () => boolean
+  readonly keyOf: (object: VMSnapshot) => string
+}
+
+interface Barrier {
+  readonly token: string
+  readonly notAfter: bigint
+}
+
+type Requeue = { readonly requeueAfterMs: number }
+
+export class Reconciler {
+  readonly #options: ReconcilerOptions
+  readonly #barriers = new Map<string, Barrier>()
+  readonly #statusWrittenAtMs = new Map<string, number>()
+  readonly #removing = new Set<string>()
+  /** what others of the same directory last saw of this object */
+  readonly #claims = new Map<string, { readonly uid: string; readonly name: string; readonly signature: string }>()
+
+  constructor(options: ReconcilerOptions) {
+    this.#options = options
+  }
+
+  get removalsInFlight(): number {
+    return this.#removing.size
+  }
+
+  async reconcile(key: string, context: ReconcileContext): Promise<Requeue | undefined> {
+    const object = this.#options.store.get(key)
+    this.#wakeRelated(key, object)
+    if (object === undefined) return undefined
+    const observed = await this.#options.observer.observe(object, this.#barrierPassed(object))
+    let next: Requeue = { requeueAfterMs: this.#nextLook(observed) }
+    for (const effect of decide(observed)) next = (await this.#apply(key, effect, observed, context)) ?? next
+    return next
+  }
+
+  #apply(key: string, effect: Effect, observed: Observed, context: ReconcileContext): Promise<Requeue | undefined> {
+    switch (effect.kind) {
+      case 'addFinalizer':
+        return this.#patch(key, addFinalizer(observed.object, DIRECTORY_FINALIZER))
+      case 'writeStatus':
+        return this.#writeStatusUnlessRecent(key, observed.object, effect.status)
+      case 'barrier':
+        return this.#writeBarrier(key, observed.object, effect.status, effect.identity)
+      case 'freeFinalizer':
+        context.log.info(
+          { vmSnapshot: key, why: effect.why, path: observed.report.path },
+          'directory stays, finalizer freed',
+        )
+        return this.#patch(key, removeFinalizer(observed.object, DIRECTORY_FINALIZER))
+      case 'remove':
+        return this.#remove(key, effect.storageID, effect.identity, observed, context)
+    }
+  }
+
+  async #remove(
+    key: string,
+    storageID: string,
+    identity: Identity | undefined,
+    observed: Observed,
+    { log }: ReconcileContext,
+  ): Promise<Requeue | undefined> {
+    const { uid } = observed.object.metadata
+    const name = observed.object.spec.snapshotName
+    const barrier = this.#barriers.get(uid)
+    const tree = treeOf(name)
+    if (barrier === undefined || this.#removing.has(tree) || !this.#options.mayRemove()) return soon
+    const startedAt = performance.now()
+    this.#removing.add(tree)
+    try {
+      const steps = {
+        disk: this.#options.disk,
+        notAfter: barrier.notAfter,
+        isStillAllowed: () => this.#isStillAllowed(key, observed),
+      }
+      const outcome: RemovalOutcome =
+        identity === undefined ? { kind: 'absent' } : await removeDirectory({ uid, name, storageID, identity }, steps)
+      const facts = {
+        vmSnapshot: key,
+        path: observed.report.path,
+        durationMs: Math.round(performance.now() - startedAt),
+        outcome,
+      }
+      log.info(facts, 'removal ended')
+      return await this.#afterRemoval(key, outcome, observed)
+    } finally {
+      this.#barriers.delete(uid)
+      this.#removing.delete(tree)
+    }
+  }
+
+  #afterRemoval(key: string, outcome: RemovalOutcome, observed: Observed): Promise<Requeue | undefined> {
+    switch (outcome.kind) {
+      case 'removed':
+      case 'absent':
+        return this.#patch(key, removeFinalizer(observed.object, DIRECTORY_FINALIZER))
+      case 'withdrawn':
+      case 'expired':
+        return Promise.resolve(soon)
+      case 'blocked':
+        return this.#writeBlocked(key, observed, outcome.code, outcome.message)
+      case 'unknown':
+        return this.#writeBlocked(key, observed, problemReason(outcome.problem.code), outcome.problem.message)
+    }
+  }
+
+  async #writeBlocked(key: string, observed: Observed, reason: Reason, message: string): Promise<Requeue> {
+    const object = this.#options.store.get(key)
+    if (object !== undefined && object.metadata.uid === observed.object.metadata.uid) {
+      await this.#writeStatus(key, object, statusOf({ ...observed, object }, { kind: 'blocked', reason, message }))
+    }
+    return { requeueAfterMs: this.#options.rescanIntervalMs }
+  }
+
+  /** The last look before the point of no return: the store as it is now, everything else as it was observed after the barrier. */
+  #isStillAllowed(key: string, observed: Observed): boolean {
+    const object = this.#options.store.get(key)
+    if (object === undefined || object.metadata.uid !== observed.object.metadata.uid) return false
+    const now = { ...observed, object, claims: this.#options.observer.claimsOf(object), diskBlock: undefined }
+    return permissionOf(now).kind === 'remove'
+  }
+
+  async #writeBarrier(
+    key: string,
+    object: VMSnapshot,
+    status: StatusDraft,
+    identity: Identity | undefined,
+  ): Promise<undefined> {
+    const barrier = { token: randomUUID(), notAfter: process.hrtime.bigint() + barrierLifetimeNs }
+    this.#barriers.set(object.metadata.uid, barrier)
+    const attempt = { token: barrier.token, identity, now: new Date() }
+    await this.#writeStatus(key, object, statusWithRemoval(status, attempt))
+    return undefined
+  }
+
+  #barrierPassed({ metadata, status }: VMSnapshot): boolean {
+    const barrier = this.#barriers.get(metadata.uid)
+    return (
+      barrier !== undefined && barrier.token === status?.removal?.token && process.hrtime.bigint() < barrier.notAfter
+    )
+  }
+
+  async #writeStatusUnlessRecent(key: string, object: VMSnapshot, status: StatusDraft): Promise<Requeue | undefined> {
+    const intervalMs = sameConditions(object.status, status) ? detailIntervalMs : conditionIntervalMs
+    const waitMs = (this.#statusWrittenAtMs.get(object.metadata.uid) ?? -intervalMs) + intervalMs - performance.now()
+    if (waitMs > 0) return { requeueAfterMs: Math.ceil(waitMs) }
+    await this.#writeStatus(key, object, status)
+    this.#statusWrittenAtMs.set(object.metadata.uid, performance.now())
+    return undefined
+  }
+
+  async #writeStatus(key: string, object: VMSnapshot, status: StatusDraft): Promise<void> {
+    const stamped = stampTransitions(status, object.status, new Date())
+    const body = applyBody(object, { status: stamped })
+    await this.#options.client.apply(key, body, {
+      fieldManager: STATUS_FIELD_MANAGER,
+      force: true,
+      subresource: 'status',
+    })
+  }
+
+  /** A failed `test` of the patch means that the store is behind: the event under way brings the next pass. */
+  async #patch(key: string, operations: Parameters<Client<VMSnapshot>['patch']>[1]): Promise<Requeue | undefined> {
+    try {
+      await this.#options.client.patch(key, operations)
+      return undefined
+    } catch (error) {
+      const { kind } = error as Partial<APIError>
+      if (kind === 'NotFound') return undefined
+      if (kind === 'Invalid') return soon
+      throw error
+    }
+  }
+
+  #nextLook({ report }: Observed): number {
+    const { rescanIntervalMs, settleTimeMs } = this.#options
+    const settling = report.kind === 'directory' && report.findings.some(({ severity }) => severity === 'pending')
+    if (settling) return Math.min(rescanIntervalMs, settleTimeMs + 100)
+    return rescanIntervalMs * (0.9 + Math.random() * 0.2)
+  }
+
+  /** Whoever shares the directory, or has one above it, decides anew when a claim comes, begins to go, or is gone. */
+  #wakeRelated(key: string, object: VMSnapshot | undefined): void {
+    const before = this.#claims.get(key)
+    const signature = object === undefined ? '' : claimSignature(object)
+    if (before?.signature === signature) return
+    const name = object?.spec.snapshotName ?? before?.name
+    if (object === undefined) this.#forget(key, before?.uid)
+    else this.#claims.set(key, { uid: object.metadata.uid, name: object.spec.snapshotName, signature })
+    if (name === undefined) return
+    for (const directory of [name, ...ancestorsOf(name)]) {
+      for (const other of this.#options.store.byIndex('directory', directory)) {
+        const otherKey = this.#options.keyOf(other)
+        if (otherKey !== key) this.#options.enqueue(otherKey)
+      }
+    }
+  }
+
+  #forget(key: string, uid: string | undefined): void {
+    this.#claims.delete(key)
+    if (uid === undefined) return
+    this.#barriers.delete(uid)
+    this.#statusWrittenAtMs.delete(uid)
+  }
+}
+
+const soon: Requeue = { requeueAfterMs: 1_000 }
+
+function claimSignature({ metadata }: VMSnapshot): string {
+  return JSON.stringify([metadata.uid, metadata.deletionTimestamp !== undefined, metadata.finalizers ?? []])
+}
+
+function sameConditions(a: VMSnapshot['status'], b: StatusDraft): boolean {
+  const text = (status: { conditions?: readonly { type: string; status: string }[] | undefined } | undefined) =>
+    status?.conditions?.map((c) => `${c.type}=${c.status}`).join() ?? ''
+  return text(a) === text(b)
+}

@@ -1,0 +1,65 @@
+// status.snapshot from a report. Bounded in every direction, so that an object stays small whatever a directory holds. Pure.
+import { formatBytes } from '../api/quantity.ts'
+import { cutText } from '../api/text.ts'
+import { FILE_NAME_MAX_LENGTH, LIST_LIMIT, PATH_MAX_LENGTH, type SnapshotStatus } from '../api/vmsnapshot.ts'
+import type { DiffFile, DirectoryReport, FileVerdict, HeaderSummary, RootfsSummary } from '../snapshot/report.ts'
+
+export function snapshotStatusOf(report: DirectoryReport): SnapshotStatus {
+  const { path, format, template, allocatedBytes, apparentBytes, header, rootfs } = report
+  return {
+    path: cutText(path, PATH_MAX_LENGTH),
+    ...(format === undefined ? {} : { format }),
+    template,
+    allocatedBytes,
+    apparentBytes,
+    size: formatBytes(allocatedBytes),
+    ...ifRead(header, (value) => ({ memory: memoryOf(value) })),
+    ...diffFilesOf(report),
+    ...ifRead(rootfs, (value) => ({ rootfs: rootfsOf(value) })),
+    ...list('missing', missingOf(report)),
+    ...list('unreferenced', report.unreferenced),
+  }
+}
+
+function ifRead<T, R extends object>(verdict: FileVerdict<T>, show: (value: T) => R): R | undefined {
+  return verdict.kind === 'ok' ? show(verdict.value) : undefined
+}
+
+function memoryOf(header: HeaderSummary): NonNullable<SnapshotStatus['memory']> {
+  const { version, generation, buildID, baseBuildID, blockSizeBytes, sizeBytes, mappings, zeroBytes } = header
+  return {
+    version: String(version),
+    generation: String(generation),
+    buildID,
+    baseBuildID,
+    blockSizeBytes: String(blockSizeBytes),
+    sizeBytes: String(sizeBytes),
+    mappings,
+    zeroBytes: String(zeroBytes),
+  }
+}
+
+function diffFilesOf({ diffFiles }: DirectoryReport): Pick<SnapshotStatus, 'diffFiles' | 'diffFileCount'> {
+  if (!diffFiles?.ok) return {}
+  return { diffFiles: diffFiles.files.slice(0, LIST_LIMIT).map(rowOf), diffFileCount: diffFiles.files.length }
+}
+
+function rowOf({ buildID, file, allocatedBytes, apparentBytes, mappedBytes }: DiffFile) {
+  return { buildID, file, allocatedBytes, apparentBytes, mappedBytes: String(mappedBytes) }
+}
+
+function rootfsOf({ baseTemplate, baseTemplatePresent }: RootfsSummary): NonNullable<SnapshotStatus['rootfs']> {
+  return {
+    baseTemplate: cutText(baseTemplate, PATH_MAX_LENGTH),
+    ...(baseTemplatePresent === undefined ? {} : { baseTemplatePresent }),
+  }
+}
+
+function missingOf({ missing, diffFiles }: DirectoryReport): readonly string[] {
+  return diffFiles?.ok === false ? [...missing, `memfile.${diffFiles.missingBuildID}`] : missing
+}
+
+function list<K extends 'missing' | 'unreferenced'>(field: K, names: readonly string[]) {
+  if (names.length === 0) return undefined
+  return { [field]: names.slice(0, LIST_LIMIT).map((name) => cutText(name, FILE_NAME_MAX_LENGTH)) }
+}

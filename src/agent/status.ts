@@ -1,0 +1,169 @@
+// What users see of one VMSnapshot: its conditions, and what goes with them. Pure; times of transition are stamped by `stampTransitions`.
+import { type ConditionDraft, MESSAGE_MAX_BYTES } from '../api/condition.ts'
+import type { Reason } from '../api/reasons.ts'
+import { cutText } from '../api/text.ts'
+import type { RemovalStatus, VMSnapshot, VMSnapshotStatus } from '../api/vmsnapshot.ts'
+import type { FindingCode } from '../snapshot/findings.ts'
+import type { DirectoryReport, Finding, Identity, ProblemCode, Report } from '../snapshot/report.ts'
+import { byAge, nameOf, relationOf } from './claims.ts'
+import { snapshotStatusOf } from './snapshot-status.ts'
+import type { StorageVerdict } from './storage.ts'
+
+/** A status before anybody decided when its conditions changed. */
+export type Draft<Status extends { conditions?: unknown }> = Omit<Status, 'conditions'> & {
+  readonly conditions: readonly ConditionDraft[]
+}
+export type StatusDraft = Draft<VMSnapshotStatus>
+
+/** What holds a deletion up. */
+export interface Blocked {
+  readonly kind: 'blocked'
+  readonly reason: Reason
+  readonly message: string
+}
+
+/** A report, or why the directory was not even looked at: the base directory is not the one that it belongs to. */
+export type Look =
+  | Report
+  | { readonly kind: 'unseen'; readonly path: string; readonly reason: Reason; readonly message: string }
+
+export interface Seen {
+  readonly object: VMSnapshot
+  readonly claims: readonly VMSnapshot[]
+  readonly storage: StorageVerdict
+  readonly report: Look
+}
+
+export function statusOf(seen: Seen, blocked: Blocked | undefined): StatusDraft {
+  const { object, storage, report } = seen
+  const { storageID: seenOn, removal } = object.status ?? {}
+  // Once seen on a disk, an object belongs to it: what another disk holds under its name is not its snapshot.
+  const storageID = seenOn ?? (storage.kind === 'ready' ? storage.storageID : undefined)
+  const exists = existsOf(report)
+  const restorable = restorableOf(report)
+  const verdicts: Record<string, Verdict> = { Exists: exists, Restorable: restorable, Ready: readyOf(seen, restorable) }
+  if (blocked !== undefined) verdicts.DeletionBlocked = verdict('True', blocked.reason, blocked.message)
+  const { generation } = object.metadata
+  return {
+    ...(generation === undefined ? {} : { observedGeneration: generation }),
+    conditions: Object.entries(verdicts).map(([type, found]) => conditionOf(type, found, generation)),
+    ...(storageID === undefined ? {} : { storageID }),
+    ...(removal === undefined ? {} : { removal }),
+    ...(report.kind === 'directory' ? { snapshot: snapshotStatusOf(report) } : {}),
+  }
+}
+
+interface Verdict {
+  readonly status: 'True' | 'False' | 'Unknown'
+  readonly reason: Reason
+  readonly message: string
+}
+
+function verdict(status: Verdict['status'], reason: Reason, message: string): Verdict {
+  return { status, reason, message }
+}
+
+export function conditionOf(type: string, { status, reason, message }: Verdict, generation?: number): ConditionDraft {
+  const observed = generation === undefined ? {} : { observedGeneration: generation }
+  return { type, status, ...observed, reason, message: cutText(message, MESSAGE_MAX_BYTES) }
+}
+
+function existsOf(report: Look): Verdict {
+  if (report.kind !== 'directory') return withoutDirectory(report)
+  if (report.exists) return verdict('True', 'AllFilesPresent', `all required files are in ${report.path}`)
+  return verdict('False', 'FilesMissing', `${report.path} lacks ${report.missing.join(', ')}`)
+}
+
+function restorableOf(report: Look): Verdict {
+  if (report.kind !== 'directory') return withoutDirectory(report)
+  const worst = worstOf(report)
+  if (worst === undefined) return verdict('True', 'Restorable', 'whole, and unchanged for the settle time')
+  return verdict(report.restorable === undefined ? 'Unknown' : 'False', findingReasons[worst.code], worst.message)
+}
+
+function worstOf({ findings, restorable }: DirectoryReport): Finding | undefined {
+  if (restorable === true) return undefined
+  const severities = ['error', 'pending', 'unknown'] as const
+  return severities
+    .map((severity) => findings.find((finding) => finding.severity === severity))
+    .find((finding) => finding !== undefined)
+}
+
+function readyOf({ object, claims }: Seen, restorable: Verdict): Verdict {
+  if (object.metadata.deletionTimestamp !== undefined) return verdict('False', 'Deleting', 'being deleted')
+  const first = olderClaim(object, claims)
+  if (first !== undefined) {
+    return verdict('False', 'ClaimConflict', `${nameOf(first)} is older and claims ${first.spec.snapshotName} too`)
+  }
+  return restorable.status === 'True' ? verdict('True', 'Ready', 'restorable and claimed by this object') : restorable
+}
+
+function olderClaim(object: VMSnapshot, claims: readonly VMSnapshot[]): VMSnapshot | undefined {
+  const same = claims.filter(
+    (claim) => relationOf(claim.spec.snapshotName, object.spec.snapshotName) === 'same' && byAge(claim, object) < 0,
+  )
+  return same.toSorted(byAge)[0]
+}
+
+function withoutDirectory(report: Exclude<Look, { kind: 'directory' }>): Verdict {
+  switch (report.kind) {
+    case 'absent':
+      return verdict('False', 'DirectoryAbsent', `there is no ${report.path}`)
+    case 'notADirectory':
+      return verdict('False', 'NotADirectory', `${report.path} is a ${report.fileType}, not a directory`)
+    case 'unseen':
+      return verdict('Unknown', report.reason, report.message)
+    case 'unknown':
+      return verdict('Unknown', problemReason(report.problem.code), report.problem.message)
+  }
+}
+
+/** The disk room's codes are reasons of the same name. */
+export function problemReason(code: ProblemCode): Reason {
+  return code
+}
+
+const findingReasons: Readonly<Record<FindingCode, Reason>> = {
+  FilesMissing: 'FilesMissing',
+  HeaderUnsupported: 'HeaderUnsupported',
+  HeaderDamaged: 'HeaderDamaged',
+  DiffFileMissing: 'DiffFileMissing',
+  DiffFileShort: 'DiffFileShort',
+  RootfsMetaDamaged: 'RootfsMetaDamaged',
+  FileUnreadable: 'FileUnreadable',
+  StillChanging: 'StillChanging',
+}
+
+export interface RemovalAttempt {
+  readonly token: string
+  /** what this uid may remove; undefined: nothing */
+  readonly identity: Identity | undefined
+  readonly now: Date
+}
+
+/** The barrier write. What an earlier attempt recorded stays; only the token is fresh. */
+export function statusWithRemoval(status: StatusDraft, { token, identity, now }: RemovalAttempt): StatusDraft {
+  const removal: RemovalStatus = { startedAt: timestamp(now), bytesRemoved: 0, ...status.removal, ...identity, token }
+  return { ...status, removal }
+}
+
+/** Gives each condition the time at which its status last changed: that of `previous`, where it is the same, else `now`. */
+export function stampTransitions<D extends { readonly conditions: readonly ConditionDraft[] }>(
+  draft: D,
+  previous:
+    | { readonly conditions?: readonly (ConditionDraft & { lastTransitionTime: string })[] | undefined }
+    | undefined,
+  now: Date,
+) {
+  const conditions = draft.conditions.map((condition) => {
+    const before = previous?.conditions?.find(({ type }) => type === condition.type)
+    const isSame = before !== undefined && before.status === condition.status
+    return { ...condition, lastTransitionTime: isSame ? before.lastTransitionTime : timestamp(now) }
+  })
+  return { ...draft, conditions }
+}
+
+/** metav1.Time: RFC 3339 with whole seconds. */
+function timestamp(time: Date): string {
+  return time.toISOString().replace(/\.\d+Z$/, 'Z')
+}

@@ -1,0 +1,154 @@
+// Keeps the base directory's verdict for every pass: looks, decides, records the identity in VMSnapshotNode, puts the trash in order.
+// Nothing is Ready before the ID is on record and the trash of earlier removals has been dealt with.
+import { API_VERSION, STATUS_FIELD_MANAGER } from '../api/group.ts'
+import type { VMSnapshot } from '../api/vmsnapshot.ts'
+import type { VMSnapshotNode } from '../api/vmsnapshotnode.ts'
+import type { APIError } from '../kube/connection.ts'
+import type { Store } from '../kube/informer.ts'
+import { applyBody, semanticallyEqual } from '../kube/object.ts'
+import type { Client } from '../kube/resource.ts'
+import type { Disk, Storage } from '../snapshot/disk.ts'
+import type { Logger } from '../telemetry/log.ts'
+import { nodeStatusOf, withoutFreeSpace } from './node-status.ts'
+import { stampTransitions } from './status.ts'
+import { decideStorage, type StorageDecision, type StorageVerdict } from './storage.ts'
+
+export interface StorageKeeperOptions {
+  readonly nodeName: string
+  readonly disk: Disk
+  readonly objects: Store<VMSnapshot>
+  readonly nodes: Store<VMSnapshotNode>
+  readonly client: Client<VMSnapshotNode>
+  readonly requireMountPoint: boolean
+  /** while there are any, the trash is theirs and is left alone */
+  readonly removalsInFlight: () => number
+  readonly log: Logger
+  /** the verdict changed: every object is to be looked at again */
+  readonly onChange: () => void
+}
+
+export class StorageKeeper {
+  readonly #options: StorageKeeperOptions
+  #verdict: StorageVerdict = {
+    kind: 'unknown',
+    reason: 'NotYetInspected',
+    message: 'the base directory has not been looked at yet',
+  }
+  /** storage whose trash was put in order by this process */
+  #recovered: string | undefined
+  #isRecovering = false
+  readonly #hasVerdict = Promise.withResolvers<void>()
+
+  constructor(options: StorageKeeperOptions) {
+    this.#options = options
+  }
+
+  get verdict(): StorageVerdict {
+    return this.#verdict
+  }
+
+  /** Resolves with the first look whose outcome is on record. */
+  get firstVerdict(): Promise<void> {
+    return this.#hasVerdict.promise
+  }
+
+  get isRecovering(): boolean {
+    return this.#isRecovering
+  }
+
+  /** The start-up rule, before the first object is even listed. */
+  async start(): Promise<void> {
+    const storage = await this.#options.disk.storage()
+    if (storage.kind === 'ready') await this.#recover(storage.storageID)
+  }
+
+  /**
+   * One look at the base directory.
+   * Throws APIError when VMSnapshotNode could not be written; the verdict is then what it was.
+   */
+  async check(): Promise<void> {
+    const storage = await this.#options.disk.storage()
+    const decided = await this.#markIfDecided(this.#decide(storage))
+    const verdict = decided.kind === 'ready' ? await this.#putInOrder(decided) : decided
+    await this.#writeNode(storage, verdict)
+    this.#hasVerdict.resolve()
+    if (semanticallyEqual(verdict, this.#verdict)) return
+    this.#verdict = verdict
+    this.#options.log.info({ storage: verdict }, 'base directory')
+    this.#options.onChange()
+  }
+
+  #decide(storage: Storage): StorageDecision {
+    const { objects, nodes, nodeName, requireMountPoint } = this.#options
+    const ids = objects.list().flatMap(({ status }) => (status?.storageID === undefined ? [] : [status.storageID]))
+    return decideStorage({ storage, node: nodes.get(nodeName), storageIDsOfObjects: new Set(ids), requireMountPoint })
+  }
+
+  async #markIfDecided(decision: StorageDecision): Promise<StorageVerdict> {
+    if (decision.kind !== 'mark') return decision
+    this.#options.log.info({ baseDir: this.#options.disk.baseDir }, 'marking the base directory with a new storage ID')
+    const next = this.#decide(await this.#options.disk.mark())
+    return next.kind === 'mark' ? unmarkable : next
+  }
+
+  /** The trash first: an object must not be called absent while its directory lies there. */
+  async #putInOrder(ready: StorageVerdict & { kind: 'ready' }): Promise<StorageVerdict> {
+    const isIdle = this.#options.removalsInFlight() === 0
+    if (!isIdle && this.#recovered === ready.storageID) return ready
+    if (isIdle && (await this.#recover(ready.storageID))) return ready
+    return {
+      kind: 'unknown',
+      reason: 'TrashNotInOrder',
+      message: 'leftovers of earlier removals could not be dealt with yet',
+    }
+  }
+
+  async #recover(storageID: string): Promise<boolean> {
+    this.#isRecovering = true
+    try {
+      const answer = await this.#options.disk.recover(storageID)
+      if (answer.kind === 'unknown') {
+        this.#options.log.warn({ problem: answer.problem }, 'trash could not be put in order')
+        return false
+      }
+      this.#recovered = storageID
+      if (answer.finished.length + answer.restored.length + answer.nameTaken.length > 0) {
+        this.#options.log.info({ ...answer }, 'trash put in order')
+      }
+      return true
+    } finally {
+      this.#isRecovering = false
+    }
+  }
+
+  /** Writes only what differs; creates the VMSnapshotNode where there is none. */
+  async #writeNode(storage: Storage, verdict: StorageVerdict): Promise<void> {
+    const { nodeName, nodes, client, disk } = this.#options
+    const node = nodes.get(nodeName) ?? (await this.#createNode())
+    const status = nodeStatusOf({ node, storage, verdict, baseDir: disk.baseDir })
+    if (semanticallyEqual(withoutFreeSpace(status), withoutFreeSpace(node.status ?? {}))) return
+    const body = applyBody(node, { status: stampTransitions(status, node.status, new Date()) })
+    await client.apply(nodeName, body, { fieldManager: STATUS_FIELD_MANAGER, force: true, subresource: 'status' })
+  }
+
+  async #createNode(): Promise<VMSnapshotNode> {
+    const { nodeName, client } = this.#options
+    try {
+      return await client.create({
+        apiVersion: API_VERSION,
+        kind: 'VMSnapshotNode',
+        metadata: { name: nodeName },
+        spec: {},
+      })
+    } catch (error) {
+      if ((error as Partial<APIError>).kind !== 'AlreadyExists') throw error
+      return client.get(nodeName)
+    }
+  }
+}
+
+const unmarkable: StorageVerdict = {
+  kind: 'unknown',
+  reason: 'MarkerMissing',
+  message: 'the base directory could not be marked with a storage ID: it must be writable for the agent',
+}
