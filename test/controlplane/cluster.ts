@@ -1,0 +1,140 @@
+// A running control plane by its coordinates, which are plain data and go to other processes: kubectl, kubeconfigs, nodes with agents' tokens.
+import { spawn } from 'node:child_process'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+export interface Coordinates {
+  readonly server: string
+  readonly caFile: string
+  readonly adminToken: string
+  /** for files that live as long as the control plane */
+  readonly directory: string
+  /** directory with kubectl */
+  readonly binaries: string
+}
+
+export interface KubectlResult {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+export interface KubectlOptions {
+  /** a manifest on standard input: an object becomes JSON */
+  readonly input?: string | object
+  readonly kubeconfig?: string
+}
+
+const agentNamespace = 'vmsnapshot-system'
+const agentServiceAccount = 'vmsnapshot-agent'
+
+export class Cluster {
+  readonly coordinates: Coordinates
+
+  constructor(coordinates: Coordinates) {
+    this.coordinates = coordinates
+  }
+
+  get adminKubeconfig(): string {
+    return join(this.coordinates.directory, 'admin.kubeconfig')
+  }
+
+  writeAdminKubeconfig(): string {
+    return this.writeKubeconfig('admin', this.coordinates.adminToken)
+  }
+
+  /** Path of a kubeconfig for a token, at this server or at one in front of it. */
+  writeKubeconfig(name: string, token: string, server = this.coordinates.server): string {
+    const path = join(this.coordinates.directory, `${name}.kubeconfig`)
+    const config = {
+      apiVersion: 'v1',
+      kind: 'Config',
+      clusters: [{ name: 'cluster', cluster: { server, 'certificate-authority': this.coordinates.caFile } }],
+      users: [{ name: 'user', user: { token } }],
+      contexts: [{ name: 'context', context: { cluster: 'cluster', user: 'user' } }],
+      'current-context': 'context',
+    }
+    writeFileSync(path, JSON.stringify(config, undefined, 2), { mode: 0o600 })
+    return path
+  }
+
+  /** Standard output of kubectl. Throws Error with its standard error when it does not end with 0. */
+  async kubectl(args: readonly string[], options: KubectlOptions = {}): Promise<string> {
+    const { code, stdout, stderr } = await this.tryKubectl(args, options)
+    if (code !== 0) throw new Error(`kubectl ${args.join(' ')} ended with ${code}: ${stderr.trim()}`)
+    return stdout
+  }
+
+  async tryKubectl(args: readonly string[], { input, kubeconfig }: KubectlOptions = {}): Promise<KubectlResult> {
+    const { binaries, directory } = this.coordinates
+    const child = spawn(join(binaries, 'kubectl'), args, {
+      env: {
+        KUBECONFIG: kubeconfig ?? this.adminKubeconfig,
+        KUBECACHEDIR: join(directory, 'kubectl-cache'),
+        HOME: directory,
+      },
+    })
+    const stdout = collect(child.stdout)
+    const stderr = collect(child.stderr)
+    child.stdin.on('error', () => {})
+    child.stdin.end(typeof input === 'object' ? JSON.stringify(input) : input)
+    const { promise, resolve, reject } = Promise.withResolvers<number | null>()
+    child.once('error', reject)
+    child.once('close', resolve)
+    const code = await promise
+    return { code, stdout: stdout(), stderr: stderr() }
+  }
+
+  /** Applies manifests: objects, or the path of a file or directory. */
+  async apply(manifest: string | object): Promise<void> {
+    if (typeof manifest === 'string') await this.kubectl(['apply', '--server-side', '-f', manifest])
+    else await this.kubectl(['apply', '--server-side', '-f', '-'], { input: manifest })
+  }
+
+  /** One object, parsed; undefined where it is not there. */
+  async get<T = unknown>(...args: readonly string[]): Promise<T | undefined> {
+    const text = await this.kubectl(['get', ...args, '--ignore-not-found', '-o', 'json'])
+    return text === '' ? undefined : (JSON.parse(text) as T)
+  }
+
+  async addNode(name: string): Promise<void> {
+    await this.apply({ apiVersion: 'v1', kind: 'Node', metadata: { name } })
+  }
+
+  /**
+   * Kubeconfig of the agent of a node, as its DaemonSet's Pod would have it: a token bound to a Pod bound to the node,
+   * so that it carries the node's name. Needs deploy/agent and the Node.
+   */
+  async agentKubeconfig(nodeName: string, server?: string): Promise<string> {
+    const name = `agent-${nodeName}`
+    await this.apply({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name, namespace: agentNamespace },
+      spec: {
+        nodeName,
+        serviceAccountName: agentServiceAccount,
+        containers: [{ name: 'agent', image: 'vmsnapshot-operator' }],
+      },
+    })
+    const pod = await this.get<{ metadata: { uid: string } }>('pod', name, '-n', agentNamespace)
+    const bound = ['--bound-object-kind=Pod', `--bound-object-name=${name}`, `--bound-object-uid=${pod?.metadata.uid}`]
+    const token = await this.kubectl([
+      'create',
+      'token',
+      agentServiceAccount,
+      '-n',
+      agentNamespace,
+      '--duration=24h',
+      ...bound,
+    ])
+    mkdirSync(this.coordinates.directory, { recursive: true })
+    return this.writeKubeconfig(name, token.trim(), server)
+  }
+}
+
+function collect(stream: NodeJS.ReadableStream): () => string {
+  const chunks: Buffer[] = []
+  stream.on('data', (chunk: Buffer) => chunks.push(chunk))
+  return () => Buffer.concat(chunks).toString('utf8')
+}
