@@ -17,6 +17,8 @@ export interface AgentOptions {
   readonly logFile: string
   /** further flags, such as --rescan-interval=1s */
   readonly flags?: readonly string[]
+  /** a command that runs the agent, such as setpriv with its options */
+  readonly through?: readonly string[]
 }
 
 export interface Exit {
@@ -31,9 +33,10 @@ export class AgentProcess {
 
   constructor(options: AgentOptions) {
     this.options = options
-    const { nodeName, baseDir, kubeconfig, logFile, flags = [] } = options
+    const { nodeName, baseDir, kubeconfig, logFile, flags = [], through = [] } = options
+    const [command = process.execPath, ...args] = [...through, process.execPath, main, 'agent', ...flags]
     const log = openSync(logFile, 'a')
-    this.#child = spawn(process.execPath, [main, 'agent', ...flags], {
+    this.#child = spawn(command, args, {
       env: { PATH: process.env.PATH, NODE_NAME: nodeName, BASE_DIR: baseDir, KUBECONFIG: kubeconfig },
       stdio: ['ignore', log, log],
     })
