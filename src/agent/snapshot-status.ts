@@ -1,7 +1,13 @@
 // status.snapshot from a report. Bounded in every direction, so that an object stays small whatever a directory holds. Pure.
 import { formatBytes } from '../api/quantity.ts'
 import { cutText } from '../api/text.ts'
-import { FILE_NAME_MAX_LENGTH, LIST_LIMIT, PATH_MAX_LENGTH, type SnapshotStatus } from '../api/vmsnapshot.ts'
+import {
+  DIFF_FILE_LIMIT,
+  FILE_LIST_LIMIT,
+  FILE_NAME_MAX_LENGTH,
+  PATH_MAX_LENGTH,
+  type SnapshotStatus,
+} from '../api/vmsnapshot.ts'
 import type { DiffFile, DirectoryReport, FileVerdict, HeaderSummary, RootfsSummary } from '../snapshot/report.ts'
 
 export function snapshotStatusOf(report: DirectoryReport): SnapshotStatus {
@@ -41,7 +47,7 @@ function memoryOf(header: HeaderSummary): NonNullable<SnapshotStatus['memory']> 
 
 function diffFilesOf({ diffFiles }: DirectoryReport): Pick<SnapshotStatus, 'diffFiles' | 'diffFileCount'> {
   if (!diffFiles?.ok) return {}
-  return { diffFiles: diffFiles.files.slice(0, LIST_LIMIT).map(rowOf), diffFileCount: diffFiles.files.length }
+  return { diffFiles: diffFiles.files.slice(0, DIFF_FILE_LIMIT).map(rowOf), diffFileCount: diffFiles.files.length }
 }
 
 function rowOf({ buildID, file, allocatedBytes, apparentBytes, mappedBytes }: DiffFile) {
@@ -61,5 +67,5 @@ function missingOf({ missing, diffFiles }: DirectoryReport): readonly string[] {
 
 function list<K extends 'missing' | 'unreferenced'>(field: K, names: readonly string[]) {
   if (names.length === 0) return undefined
-  return { [field]: names.slice(0, LIST_LIMIT).map((name) => cutText(name, FILE_NAME_MAX_LENGTH)) }
+  return { [field]: names.slice(0, FILE_LIST_LIMIT).map((name) => cutText(name, FILE_NAME_MAX_LENGTH)) }
 }

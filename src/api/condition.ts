@@ -4,7 +4,7 @@ import { z } from 'zod'
 /** Shorter than upstream's 32768: an object stays small whatever a directory holds. */
 export const MESSAGE_MAX_LENGTH = 1024
 /** What this project writes stays shorter, in bytes as JSON. */
-export const MESSAGE_MAX_BYTES = 512
+export const MESSAGE_MAX_BYTES = 448
 
 export const condition = z.object({
   type: z.string().min(1).max(316).describe('What the condition is about, CamelCase.'),

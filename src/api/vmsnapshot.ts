@@ -6,8 +6,10 @@ import { GROUP, VERSION } from './group.ts'
 import { namespacedMeta } from './metadata.ts'
 import { SNAPSHOT_NAME_MAX_LENGTH, SNAPSHOT_NAME_PATTERN } from './names.ts'
 
-/** At most so many entries of each list in status. */
-export const LIST_LIMIT = 32
+/** Rows of status.snapshot.diffFiles. */
+export const DIFF_FILE_LIMIT = 32
+/** Entries of each list of file names in status. */
+export const FILE_LIST_LIMIT = 16
 export const FILE_NAME_MAX_LENGTH = 64
 export const PATH_MAX_LENGTH = 1024
 
@@ -60,7 +62,7 @@ const path = (description: string) => z.string().max(PATH_MAX_LENGTH).describe(d
 const fileList = (description: string) =>
   z
     .array(z.string().max(FILE_NAME_MAX_LENGTH))
-    .max(LIST_LIMIT)
+    .max(FILE_LIST_LIMIT)
     .optional()
     .meta({ description, 'x-kubernetes-list-type': 'atomic' })
 
@@ -114,7 +116,7 @@ const snapshot = z.object({
   apparentBytes: bytes('Sum of the lengths of all files below.'),
   size: z.string().max(16).describe('allocatedBytes for people, such as 1.2Gi.'),
   memory: memory.optional().describe('What memfile.header says.'),
-  diffFiles: z.array(diffFile).max(LIST_LIMIT).optional().meta({
+  diffFiles: z.array(diffFile).max(DIFF_FILE_LIMIT).optional().meta({
     description: 'Files that hold the memory, one a build, at most 32; diffFileCount counts all.',
     'x-kubernetes-list-type': 'atomic',
   }),
