@@ -1,5 +1,5 @@
 // What users see of one VMSnapshot: its conditions, and what goes with them. Pure; times of transition are stamped by `stampTransitions`.
-import { type ConditionDraft, MESSAGE_MAX_BYTES } from '../api/condition.ts'
+import { type Condition, type ConditionDraft, MESSAGE_MAX_BYTES } from '../api/condition.ts'
 import type { Reason } from '../api/reasons.ts'
 import { cutText } from '../api/text.ts'
 import type { RemovalStatus, VMSnapshot, VMSnapshotStatus } from '../api/vmsnapshot.ts'
@@ -150,11 +150,9 @@ export function statusWithRemoval(status: StatusDraft, { token, identity, now }:
 /** Gives each condition the time at which its status last changed: that of `previous`, where it is the same, else `now`. */
 export function stampTransitions<D extends { readonly conditions: readonly ConditionDraft[] }>(
   draft: D,
-  previous:
-    | { readonly conditions?: readonly (ConditionDraft & { lastTransitionTime: string })[] | undefined }
-    | undefined,
+  previous: { readonly conditions?: readonly Condition[] | undefined } | undefined,
   now: Date,
-) {
+): Omit<D, 'conditions'> & { readonly conditions: readonly Condition[] } {
   const conditions = draft.conditions.map((condition) => {
     const before = previous?.conditions?.find(({ type }) => type === condition.type)
     const isSame = before !== undefined && before.status === condition.status

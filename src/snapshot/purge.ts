@@ -35,6 +35,8 @@ class Purge {
   readonly #count: PurgeCount
   readonly #budget: PurgeBudget
   #brought = 0
+  /** a slice goes on until something went, or one that ends while it descends would never get anywhere */
+  #hasProgressed = false
 
   constructor(top: Directory, count: PurgeCount, budget: PurgeBudget) {
     this.#top = top
@@ -55,7 +57,7 @@ class Purge {
 
   #empty(directory: Directory, depth: number): boolean {
     for (const entry of directory.stream()) {
-      if (performance.now() > this.#budget.until) return false
+      if (this.#hasProgressed && performance.now() > this.#budget.until) return false
       if (entry.isDirectory()) {
         if (!this.#removeBelow(directory, entry.name, depth + 1)) return false
       } else this.#removeFile(directory, entry.name)
@@ -65,6 +67,7 @@ class Purge {
 
   #removeBelow(parent: Directory, name: EntryName, depth: number): boolean {
     if (depth > maxDepth) {
+      this.#hasProgressed = true
       parent.rename(name, this.#top, `.brought-up-${process.hrtime.bigint()}-${this.#brought++}`)
       return true
     }
@@ -75,6 +78,7 @@ class Purge {
     }
     try {
       parent.removeDirectory(name)
+      this.#hasProgressed = true
       this.#count.files++
     } catch (error) {
       // Something was missed; the next round finds it.
@@ -86,6 +90,7 @@ class Purge {
   #removeFile(parent: Directory, name: EntryName): void {
     const stat = parent.statOf(name)
     parent.unlink(name)
+    this.#hasProgressed = true
     this.#count.files++
     // Only the last link frees the blocks.
     if (stat !== undefined && stat.nlink === 1n) this.#count.bytes += Number(stat.blocks) * 512

@@ -1,0 +1,208 @@
+import { describe, expect, test } from 'vitest'
+import { decide, type Observed, type Permission, permissionOf } from '../../src/agent/decide.ts'
+import { statusOf } from '../../src/agent/status.ts'
+import type { Reason } from '../../src/api/reasons.ts'
+import { aVMSnapshot } from '../support/builders.ts'
+import { aReport } from '../support/reports.ts'
+
+const storage = { kind: 'ready', storageID: 'disk-1', retiredStorageIDs: ['disk-0'] } as const
+const identity = { inode: '42', bornAt: '1700000000000000000' }
+const absent = { kind: 'absent', name: 'snap', path: '/srv/snapshots/snap' } as const
+
+function observed(changes: Partial<Observed> = {}): Observed {
+  return {
+    object: aVMSnapshot().held().deleting().build(),
+    claims: [],
+    storage,
+    report: aReport({ identity }),
+    owner: { kind: 'none' },
+    definitions: { kind: 'stable' },
+    diskBlock: undefined,
+    barrierPassed: true,
+    allowRemoval: true,
+    ...changes,
+  }
+}
+
+describe('decide() on a living object', () => {
+  test('adds the finalizer before anything else', () => {
+    expect(decide(observed({ object: aVMSnapshot().build() }))).toEqual([{ kind: 'addFinalizer' }])
+  })
+
+  test.each([
+    ['whose set is being deleted', { kind: 'standing', deleting: true, retains: false, foreignFinalizers: [] }],
+    ['whose set is gone', { kind: 'gone' }],
+    ['whose set cannot be read', { kind: 'unknown', message: 'no answer' }],
+  ] as const)('leaves a child alone %s', (_, owner) => {
+    expect(decide(observed({ object: aVMSnapshot().build(), owner }))).toEqual([])
+  })
+
+  test('writes a status that differs, and nothing when it is the same', () => {
+    const seen = observed({ object: aVMSnapshot().held().build() })
+    const status = statusOf(seen, undefined)
+    expect(decide(seen)).toEqual([{ kind: 'writeStatus', status }])
+    const conditions = status.conditions.map((found) => ({ ...found, lastTransitionTime: '2025-01-01T00:00:00Z' }))
+    const again = {
+      ...seen,
+      object: aVMSnapshot()
+        .held()
+        .withStatus({ ...status, conditions })
+        .build(),
+    }
+    expect(decide(again)).toEqual([])
+  })
+})
+
+describe('decide() on a deletion', () => {
+  test('does nothing for an object that is not ours any more', () => {
+    expect(decide(observed({ object: aVMSnapshot().withFinalizers('example.org/x').deleting().build() }))).toEqual([])
+  })
+
+  test('writes the barrier first, with the identity that stands there', () => {
+    const seen = observed({ barrierPassed: false })
+    expect(decide(seen)).toEqual([{ kind: 'barrier', status: statusOf(seen, undefined), identity }])
+  })
+
+  test('removes what the barrier recorded once it has passed', () => {
+    expect(decide(observed())).toEqual([{ kind: 'remove', storageID: 'disk-1', identity }])
+  })
+
+  test('keeps the recorded identity when another directory has the name', () => {
+    const object = aVMSnapshot().held().deleting().recorded('7', '8').build()
+    expect(decide(observed({ object }))).toEqual([
+      { kind: 'remove', storageID: 'disk-1', identity: { inode: '7', bornAt: '8' } },
+    ])
+  })
+
+  test('never gains an identity once it was recorded that there was none', () => {
+    const object = aVMSnapshot().held().deleting().recorded(undefined, undefined).build()
+    expect(decide(observed({ object }))).toEqual([{ kind: 'remove', storageID: 'disk-1', identity: undefined }])
+  })
+
+  test('frees the finalizer with the directory in its place for Retain, before any barrier', () => {
+    const object = aVMSnapshot().held().deleting().retaining().build()
+    expect(decide(observed({ object, barrierPassed: false }))).toEqual([{ kind: 'freeFinalizer', why: 'Retained' }])
+  })
+
+  test('yields to another claim only behind the barrier', () => {
+    const claims = [aVMSnapshot('other').held().build()]
+    expect(decide(observed({ claims, barrierPassed: false }))[0]?.kind).toBe('barrier')
+    expect(decide(observed({ claims }))).toEqual([{ kind: 'freeFinalizer', why: 'OtherClaim' }])
+  })
+
+  test('says why it waits, and removes nothing', () => {
+    const seen = observed({ storage: { kind: 'unknown', reason: 'IOError', message: 'EIO' } })
+    const [effect, ...rest] = decide(seen)
+    expect(rest).toEqual([])
+    const conditions = effect?.kind === 'writeStatus' ? effect.status.conditions : []
+    expect(conditions.find(({ type }) => type === 'DeletionBlocked')).toMatchObject({
+      status: 'True',
+      reason: 'IOError',
+      message: 'EIO',
+    })
+  })
+})
+
+describe('permissionOf()', () => {
+  const blocked = (reason: Reason) => ({ kind: 'blocked', reason }) as const
+  const removing = () => aVMSnapshot().held().deleting()
+  const other = () => aVMSnapshot('other').held()
+  const unknown = { kind: 'unknown', problem: { code: 'IOError', message: 'EIO' } } as const
+  const cases: readonly [string, Partial<Observed>, Partial<Permission>][] = [
+    ['nothing stands against it', {}, { kind: 'remove' }],
+    ['there is nothing to remove', { report: absent }, { kind: 'remove' }],
+    ['the storage is unknown', { storage: { kind: 'unknown', reason: 'TimedOut', message: '' } }, blocked('TimedOut')],
+    [
+      '... also with Retain',
+      { object: removing().retaining().build(), storage: { kind: 'unknown', reason: 'TimedOut', message: '' } },
+      blocked('TimedOut'),
+    ],
+    ['it was seen on another disk', { object: removing().seenOn('disk-2').build() }, blocked('StorageChanged')],
+    ['it was seen on a disk that was given up', { object: removing().seenOn('disk-0').build() }, { kind: 'retain' }],
+    ['the installation removes nothing', { allowRemoval: false }, { kind: 'retain' }],
+    [
+      'a foreign finalizer stands on it',
+      { object: aVMSnapshot().held('example.org/x').deleting().build() },
+      blocked('ForeignFinalizer'),
+    ],
+    [
+      "only the collector's marks stand on it",
+      { object: aVMSnapshot().held('foregroundDeletion', 'orphan').deleting().build() },
+      { kind: 'remove' },
+    ],
+    ['a living claim has the directory', { claims: [other().build()] }, { kind: 'yield' }],
+    [
+      'a living claim does not carry its finalizer yet',
+      { claims: [aVMSnapshot('other').build()] },
+      blocked('ClaimNotYetHeld'),
+    ],
+    ['a claim lies below', { claims: [other().claiming('snap/below').build()] }, blocked('ClaimBelow')],
+    ['... also a deleted one', { claims: [other().claiming('snap/below').deleting().build()] }, blocked('ClaimBelow')],
+    [
+      'an older claim goes first',
+      { claims: [other().deleting().createdAt('2025-01-01T00:00:00Z').build()] },
+      blocked('WaitsForClaim'),
+    ],
+    [
+      'a younger claim goes after',
+      { claims: [other().deleting().createdAt('2026-06-01T00:00:00Z').build()] },
+      { kind: 'yield' },
+    ],
+    [
+      'another deleted claim is held by somebody',
+      { claims: [other().held('example.org/x').deleting().build()] },
+      blocked('ForeignFinalizer'),
+    ],
+    ['its set is gone', { owner: { kind: 'gone' } }, { kind: 'retain' }],
+    ['its set cannot be read', { owner: { kind: 'unknown', message: '' } }, blocked('OwnerUnknown')],
+    [
+      'its set retains',
+      { owner: { kind: 'standing', deleting: true, retains: true, foreignFinalizers: [] } },
+      { kind: 'retain' },
+    ],
+    [
+      'its set is held by somebody',
+      { owner: { kind: 'standing', deleting: true, retains: false, foreignFinalizers: ['example.org/x'] } },
+      blocked('ForeignFinalizer'),
+    ],
+    [
+      'its set stands',
+      { owner: { kind: 'standing', deleting: false, retains: false, foreignFinalizers: [] } },
+      { kind: 'remove' },
+    ],
+    [
+      'a definition is being deleted',
+      { definitions: { kind: 'terminating', name: 'vmsnapshots.vmsnapshot.io' } },
+      blocked('CRDTerminating'),
+    ],
+    ['a definition cannot be read', { definitions: { kind: 'unknown', message: '' } }, blocked('DefinitionUnknown')],
+    ['the directory cannot be read', { report: { ...unknown, name: 'snap', path: '/x' } }, blocked('IOError')],
+    [
+      'the directory was not looked at',
+      { report: { kind: 'unseen', path: '/x', reason: 'StorageChanged', message: '' } },
+      blocked('StorageChanged'),
+    ],
+    [
+      'a link has the name',
+      { report: { kind: 'notADirectory', name: 'snap', path: '/x', fileType: 'symlink' } },
+      blocked('NotADirectory'),
+    ],
+    [
+      'a link has the name of what was removed before',
+      {
+        object: removing().recorded('7', '8').build(),
+        report: { kind: 'notADirectory', name: 'snap', path: '/x', fileType: 'symlink' },
+      },
+      { kind: 'remove' },
+    ],
+    [
+      'the disk says no',
+      { diskBlock: { kind: 'blocked', code: 'SnapshotsBelow', message: '' } },
+      blocked('SnapshotsBelow'),
+    ],
+    ['the disk does not answer', { diskBlock: unknown }, blocked('IOError')],
+  ]
+  test.each(cases)('%s', (_, changes, permission) => {
+    expect(permissionOf(observed(changes))).toMatchObject(permission)
+  })
+})

@@ -1,0 +1,145 @@
+import { execFileSync } from 'node:child_process'
+import { linkSync, mkdirSync, renameSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { inspectDirectory } from '../../src/snapshot/inspect.ts'
+import * as removal from '../../src/snapshot/remove.ts'
+import type { DirectoryReport, Report } from '../../src/snapshot/report.ts'
+import { TestBaseDir } from '../support/base-dir.ts'
+import { buildIDOf, writeSnapshot } from '../support/sample-snapshots.ts'
+
+let disk: TestBaseDir
+beforeEach(() => {
+  disk = new TestBaseDir()
+})
+afterEach(() => disk[Symbol.dispose]())
+
+function inspect(name = 'snap', settleTimeMs = 0): Report {
+  using base = disk.open()
+  return inspectDirectory(base, name, { settleTimeMs, nowMs: Date.now() })
+}
+
+function directory(name = 'snap', settleTimeMs = 0): DirectoryReport {
+  const report = inspect(name, settleTimeMs)
+  if (report.kind !== 'directory') throw new Error(`no directory: ${JSON.stringify(report)}`)
+  return report
+}
+
+const codes = (report: DirectoryReport) => report.findings.map(({ code }) => code)
+
+describe('inspectDirectory()', () => {
+  test('tells a whole CoW snapshot with its generations', () => {
+    writeSnapshot(disk.path, 'snap', { generations: 2, baseTemplate: '/images/a.ext4' })
+    const report = directory()
+    expect(report).toMatchObject({
+      exists: true,
+      template: false,
+      cow: true,
+      format: 'Cow',
+      restorable: true,
+      missing: [],
+      findings: [],
+    })
+    expect(report.rootfs).toEqual({
+      kind: 'ok',
+      value: { baseTemplate: '/images/a.ext4', baseTemplatePresent: undefined },
+    })
+    const files = report.diffFiles?.ok ? report.diffFiles.files : []
+    expect(files.map(({ buildID }) => buildID)).toEqual([1, 2, 0].map((generation) => buildIDOf('snap', generation)))
+    expect(files.map(({ apparentBytes }) => apparentBytes)).toEqual(
+      [1, 1, 32].map((mebibytes) => mebibytes * 1024 * 1024),
+    )
+  })
+
+  test('adds sizes up as du does, hard links each time', () => {
+    writeSnapshot(disk.path, 'snap')
+    mkdirSync(disk.at('snap', 'sub'))
+    linkSync(disk.at('snap', 'snapfile'), disk.at('snap', 'sub', 'again'))
+    const { allocatedBytes, apparentBytes } = directory()
+    const du = (...options: readonly string[]) => {
+      const files = execFileSync('find', [disk.at('snap'), '-type', 'f', '-exec', 'stat', ...options, '{}', '+'], {
+        encoding: 'utf8',
+      })
+      return files
+        .trim()
+        .split('\n')
+        .reduce((sum, line) => sum + Number(line), 0)
+    }
+    expect(allocatedBytes).toBe(du('-c', '%b') * 512)
+    expect(apparentBytes).toBe(du('-c', '%s'))
+  })
+
+  test('waits for a directory to settle', () => {
+    writeSnapshot(disk.path, 'snap')
+    expect(codes(directory('snap', 60_000))).toEqual(['StillChanging'])
+    expect(directory('snap', 60_000).restorable).toBe(false)
+  })
+
+  test.each<[string, (at: string) => void, string]>([
+    ['a diff file that is not there', (at) => rmSync(`${at}/memfile.${buildIDOf('snap', 1)}`), 'DiffFileMissing'],
+    [
+      'a diff file that is too short',
+      (at) => truncateSync(`${at}/memfile.${buildIDOf('snap', 1)}`, 4096),
+      'DiffFileShort',
+    ],
+    ['a header that is cut', (at) => truncateSync(`${at}/memfile.header`, 100), 'HeaderDamaged'],
+    [
+      'a header of another producer',
+      (at) => writeFileSync(`${at}/memfile.header`, Buffer.alloc(64, 4).fill(0, 1, 8)),
+      'HeaderUnsupported',
+    ],
+    ['a meta file that is no JSON', (at) => writeFileSync(`${at}/rootfs.meta`, '{'), 'RootfsMetaDamaged'],
+    ['a snapfile that is not there', (at) => rmSync(`${at}/snapfile`), 'FilesMissing'],
+    [
+      'a snapfile that is a link',
+      (at) => replace(`${at}/snapfile`, () => symlinkSync('/etc/hostname', `${at}/snapfile`)),
+      'FilesMissing',
+    ],
+  ])('finds %s', (_, damage, code) => {
+    damage(writeSnapshot(disk.path, 'snap', { generations: 1, baseTemplate: '/images/a.ext4' }))
+    expect(codes(directory())).toEqual([code])
+    expect(directory().restorable).toBe(false)
+  })
+
+  test('never waits for a FIFO or a device, and reads no directory as a file', () => {
+    const at = writeSnapshot(disk.path, 'snap', { baseTemplate: '/images/a.ext4' })
+    replace(`${at}/memfile.header`, () => execFileSync('mkfifo', [`${at}/memfile.header`]))
+    replace(`${at}/rootfs.meta`, () => mkdirSync(`${at}/rootfs.meta`))
+    const report = directory()
+    expect(report.exists).toBe(true)
+    expect(codes(report)).toEqual(['HeaderDamaged', 'RootfsMetaDamaged'])
+  })
+
+  test('lists diff files that no mapping names', () => {
+    writeFileSync(`${writeSnapshot(disk.path, 'snap')}/memfile.left-over`, '')
+    expect(directory().unreferenced).toEqual(['memfile.left-over'])
+  })
+
+  test('tells absence, and what else has the name', () => {
+    expect(inspect()).toMatchObject({ kind: 'absent', path: disk.at('snap') })
+    writeFileSync(disk.at('file'), '')
+    symlinkSync('/etc', disk.at('link'))
+    expect(inspect('file')).toMatchObject({ kind: 'notADirectory', fileType: 'file' })
+    expect(inspect('link')).toMatchObject({ kind: 'notADirectory', fileType: 'symlink' })
+    expect(inspect('link/ssl')).toMatchObject({ kind: 'notADirectory', fileType: 'symlink' })
+    expect(inspect('gone/below')).toMatchObject({ kind: 'absent' })
+  })
+
+  test('calls nothing absent that waits in the trash', () => {
+    writeSnapshot(disk.path, 'group/snap')
+    using base = disk.open()
+    removal.stage(base, disk.target('group/snap'), process.hrtime.bigint() + 10_000_000_000n)
+    expect(inspect('group/snap')).toMatchObject({ kind: 'unknown', problem: { code: 'TrashNotInOrder' } })
+    renameSync(disk.at('group'), disk.at('away'))
+    expect(inspect('group')).toMatchObject({ kind: 'unknown' })
+    expect(inspect('other')).toMatchObject({ kind: 'absent' })
+  })
+
+  test.each(['', '..', '../x', 'a/../b', '.vmsnapshot'])('refuses the name %j', (name) => {
+    expect(() => inspect(name)).toThrow(RangeError)
+  })
+})
+
+function replace(path: string, make: () => void): void {
+  rmSync(path)
+  make()
+}

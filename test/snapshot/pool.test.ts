@@ -1,0 +1,117 @@
+import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { Disk } from '../../src/snapshot/disk.ts'
+import { openDisk } from '../../src/snapshot/pool.ts'
+import { TestBaseDir } from '../support/base-dir.ts'
+import { writeSnapshot } from '../support/sample-snapshots.ts'
+import { until } from '../support/until.ts'
+
+let base: TestBaseDir
+const open: Disk[] = []
+beforeEach(() => {
+  base = new TestBaseDir()
+})
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((disk) => disk.close()))
+  base[Symbol.dispose]()
+})
+
+function disk(deadlineMs = 10_000, onHint: (name: string) => void = () => {}): Disk {
+  const opened = openDisk({ baseDir: base.path, settleTimeMs: 0, deadlineMs, onHint, onUnwatched: () => {} })
+  open.push(opened)
+  return opened
+}
+
+describe('the disk behind its worker', () => {
+  test('answers in the order of the calls and removes to the end', async () => {
+    writeSnapshot(base.path, 'snap')
+    const target = base.target('snap')
+    const door = disk()
+    const later = process.hrtime.bigint() + 10_000_000_000n
+    const answers = await Promise.all([
+      door.storage(),
+      door.inspect('snap', base.storageID),
+      door.checkRemovable(target),
+      door.stage(target, later),
+      door.bury(target),
+      door.purge(target),
+      door.prove(target),
+      door.inspect('snap', base.storageID),
+    ])
+    expect(answers.map(({ kind }) => kind)).toEqual([
+      'ready',
+      'directory',
+      'removable',
+      'staged',
+      'buried',
+      'removed',
+      'gone',
+      'absent',
+    ])
+  })
+
+  test('marks a base directory once', async () => {
+    const door = openDisk({
+      baseDir: base.root,
+      settleTimeMs: 0,
+      deadlineMs: 10_000,
+      onHint: () => {},
+      onUnwatched: () => {},
+    })
+    open.push(door)
+    expect((await door.storage()).kind).toBe('unmarked')
+    const first = await door.mark()
+    expect(first).toMatchObject({ kind: 'ready' })
+    expect(await door.mark()).toMatchObject({ storageID: first.kind === 'ready' ? first.storageID : '' })
+  })
+
+  test('does nothing on a disk that is not the one that was meant', async () => {
+    writeSnapshot(base.path, 'snap')
+    const target = { ...base.target('snap'), storageID: '00000000-0000-4000-8000-000000000000' }
+    const door = disk()
+    const later = process.hrtime.bigint() + 10_000_000_000n
+    const changed = { kind: 'unknown', problem: { code: 'StorageChanged' } }
+    expect(await door.stage(target, later)).toMatchObject(changed)
+    expect(await door.inspect('snap', target.storageID)).toMatchObject({
+      ...changed,
+      name: 'snap',
+      path: base.at('snap'),
+    })
+    renameSync(base.at('.vmsnapshot'), base.at('elsewhere'))
+    expect(await door.prove(base.target('snap'))).toMatchObject({ kind: 'unknown', problem: { code: 'MarkerMissing' } })
+    expect(existsSync(base.at('snap', 'snapfile'))).toBe(true)
+  })
+
+  test('gives up a call at its deadline and goes on with another worker', async () => {
+    mkdirSync(base.at('crowded'))
+    for (let file = 0; file < 20_000; file++) writeFileSync(base.at('crowded', String(file)), '')
+    // The first call includes the start of the worker, which alone takes longer than this.
+    const door = disk(5)
+    expect(await door.inspect('crowded', base.storageID)).toMatchObject({
+      kind: 'unknown',
+      name: 'crowded',
+      problem: { code: 'TimedOut' },
+    })
+    const patient = disk()
+    expect((await patient.inspect('crowded', base.storageID)).kind).toBe('directory')
+  })
+
+  test('rejects a call that is a mistake of the caller', async () => {
+    await expect(disk().inspect('../outside', base.storageID)).rejects.toThrow('snapshot name "../outside"')
+  })
+
+  test('tells of changes below watched names, also of names that come later', async () => {
+    const hints = new Set<string>()
+    const door = disk(10_000, (name) => hints.add(name))
+    await door.storage()
+    door.watch(['group/snap', 'other'])
+    await door.storage()
+    mkdirSync(base.at('other'))
+    await until('a hint for the new directory', () => hints.has('other'), Boolean)
+    hints.clear()
+    writeFileSync(base.at('other', 'file'), '')
+    await until('a hint for its file', () => hints.has('other'), Boolean)
+    writeSnapshot(base.path, 'group/snap')
+    await until('a hint below a parent', () => hints.has('group/snap'), Boolean)
+  })
+})

@@ -1,0 +1,207 @@
+import { existsSync, linkSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { RemovalTarget } from '../../src/snapshot/disk.ts'
+import * as removal from '../../src/snapshot/remove.ts'
+import { TestBaseDir } from '../support/base-dir.ts'
+import { writeSnapshot } from '../support/sample-snapshots.ts'
+
+let disk: TestBaseDir
+beforeEach(() => {
+  disk = new TestBaseDir()
+})
+afterEach(() => disk[Symbol.dispose]())
+
+const later = () => process.hrtime.bigint() + 10_000_000_000n
+
+function on<T>(run: (base: ReturnType<TestBaseDir['open']>) => T): T {
+  using base = disk.open()
+  return run(base)
+}
+
+const stage = (target: RemovalTarget) => on((base) => removal.stage(base, target, later()))
+const unstage = (target: RemovalTarget) => on((base) => removal.unstage(base, target))
+const bury = (target: RemovalTarget) => on((base) => removal.bury(base, target))
+const prove = (target: RemovalTarget) => on((base) => removal.prove(base, target))
+const recover = () => on((base) => removal.recover(base, 10_000, new Set()))
+const checkRemovable = (target: RemovalTarget) => on((base) => removal.checkRemovable(base, target))
+
+function purge(target: RemovalTarget, sliceMs = 10_000) {
+  const count = { bytes: 0, files: 0 }
+  let slices = 1
+  while (!on((base) => removal.purge(base, target.uid, count, sliceMs))) slices++
+  return { ...count, slices }
+}
+
+function snapshot(name = 'snap'): RemovalTarget {
+  writeSnapshot(disk.path, name)
+  return disk.target(name)
+}
+
+describe('a removal', () => {
+  test('goes rename, look again, point of no return, purge, proof', () => {
+    const target = snapshot('group/snap')
+    expect(checkRemovable(target)).toEqual({ kind: 'removable' })
+    expect(stage(target)).toEqual({ kind: 'staged' })
+    expect(existsSync(disk.at('group', 'snap'))).toBe(false)
+    expect(disk.trash).toEqual([target.uid, `${target.uid}.name`])
+    expect(prove(target)).toMatchObject({ kind: 'present' })
+    bury(target)
+    bury(target)
+    expect(disk.trash).toEqual([`${target.uid}.dead`, `${target.uid}.name`])
+    expect(prove(target)).toMatchObject({ kind: 'present' })
+    expect(purge(target)).toMatchObject({ files: 5 })
+    expect(disk.trash).toEqual([])
+    expect(prove(target)).toEqual({ kind: 'gone' })
+    expect(readdirSync(disk.at('group'))).toEqual([])
+  })
+
+  test('can be taken back before the point of no return', () => {
+    const target = snapshot()
+    stage(target)
+    expect(unstage(target)).toEqual({ kind: 'restored' })
+    expect(disk.target('snap').identity).toEqual(target.identity)
+    expect(disk.trash).toEqual([])
+    expect(unstage(target)).toEqual({ kind: 'restored' })
+  })
+
+  test('renames nothing once its barrier has aged', () => {
+    const target = snapshot()
+    expect(on((base) => removal.stage(base, target, process.hrtime.bigint()))).toEqual({ kind: 'expired' })
+    expect(existsSync(disk.at('snap', 'snapfile'))).toBe(true)
+    expect(disk.trash).toEqual([])
+  })
+
+  test('does not touch another directory that has the name', () => {
+    const target = snapshot()
+    rmSync(disk.at('snap'), { recursive: true })
+    mkdirSync(disk.at('occupied-inode'))
+    writeSnapshot(disk.path, 'snap')
+    expect(stage(target)).toEqual({ kind: 'absent' })
+    expect(prove(target)).toEqual({ kind: 'gone' })
+    expect(existsSync(disk.at('snap', 'snapfile'))).toBe(true)
+  })
+
+  test('finds nothing to do where the directory, or its parent, is gone', () => {
+    const target = snapshot('group/snap')
+    rmSync(disk.at('group'), { recursive: true })
+    expect(stage(target)).toEqual({ kind: 'absent' })
+    expect(purge(target)).toEqual({ bytes: 0, files: 0, slices: 1 })
+    expect(prove(target)).toEqual({ kind: 'gone' })
+  })
+
+  test('follows no link, neither of the name nor below it', () => {
+    const target = snapshot()
+    mkdirSync(`${disk.root}/outside`)
+    writeFileSync(`${disk.root}/outside/file`, 'precious')
+    symlinkSync(`${disk.root}/outside`, disk.at('snap', 'link'))
+    renameSync(disk.at('snap'), disk.at('moved'))
+    symlinkSync(disk.at('moved'), disk.at('snap'))
+    expect(stage(target)).toEqual({ kind: 'absent' })
+    rmSync(disk.at('snap'))
+    renameSync(disk.at('moved'), disk.at('snap'))
+    stage(target)
+    bury(target)
+    purge(target)
+    expect(readdirSync(`${disk.root}/outside`)).toEqual(['file'])
+  })
+
+  test('counts the blocks that the last link frees', () => {
+    const target = snapshot()
+    const before = disk.at('snap', 'snapfile')
+    linkSync(before, `${disk.root}/kept`)
+    stage(target)
+    bury(target)
+    const { bytes } = purge(target)
+    expect(bytes).toBeGreaterThan(5 * 1024 * 1024 - 1)
+    expect(bytes % 512).toBe(0)
+    expect(existsSync(`${disk.root}/kept`)).toBe(true)
+  })
+
+  test('removes in slices, and directories as deep and as full as they may be', () => {
+    const target = snapshot()
+    let deep = disk.at('snap')
+    for (let level = 0; level < 200; level++) {
+      deep = `${deep}/${'d'.repeat(8)}`
+      mkdirSync(deep)
+      writeFileSync(`${deep}/f`, '')
+    }
+    writeFileSync(Buffer.concat([Buffer.from(disk.at('snap/')), Buffer.from([0xff, 0xfe])]), 'no UTF-8')
+    writeFileSync(disk.at('snap', 'n'.repeat(255)), '')
+    for (let file = 0; file < 3_000; file++) writeFileSync(disk.at('snap', `f${file}`), '')
+    stage(target)
+    bury(target)
+    const { files, slices } = purge(target, 1)
+    expect(files).toBe(3_000 + 2 + 400 + 5)
+    expect(slices).toBeGreaterThan(1)
+    expect(disk.trash).toEqual([])
+  })
+})
+
+describe('what is refused', () => {
+  test('a directory that holds something else', () => {
+    mkdirSync(disk.at('kernels'))
+    writeFileSync(disk.at('kernels', 'vmlinux'), '')
+    expect(checkRemovable(disk.target('kernels'))).toMatchObject({ code: 'NotASnapshot' })
+  })
+
+  test('an empty directory is no reason', () => {
+    mkdirSync(disk.at('empty'))
+    expect(checkRemovable(disk.target('empty'))).toEqual({ kind: 'removable' })
+  })
+
+  test('a directory with other snapshots below, named', () => {
+    const target = snapshot()
+    writeSnapshot(disk.path, 'snap/a/b')
+    expect(checkRemovable(target)).toMatchObject({
+      code: 'SnapshotsBelow',
+      message: expect.stringContaining('snap/a/b'),
+    })
+    expect(stage(target)).toMatchObject({ code: 'SnapshotsBelow' })
+    expect(existsSync(disk.at('snap', 'a', 'b', 'snapfile'))).toBe(true)
+    expect(disk.trash).toEqual([])
+  })
+})
+
+describe('recover()', () => {
+  test('finishes what was past the point of no return and puts everything else back', () => {
+    const [dead, pending] = [snapshot('dead'), snapshot('group/pending')]
+    stage(dead)
+    bury(dead)
+    stage(pending)
+    rmSync(disk.at('group'), { recursive: true })
+    expect(recover()).toEqual({ kind: 'recovered', finished: [dead.uid], restored: ['group/pending'], nameTaken: [] })
+    expect(existsSync(disk.at('dead'))).toBe(false)
+    expect(disk.target('group/pending').identity).toEqual(pending.identity)
+    expect(disk.trash).toEqual([])
+    expect(recover()).toMatchObject({ finished: [], restored: [] })
+  })
+
+  test('leaves what has its name taken, and puts it back once the name is free', () => {
+    const target = snapshot()
+    stage(target)
+    writeSnapshot(disk.path, 'snap')
+    expect(recover()).toMatchObject({ restored: [], nameTaken: [{ uid: target.uid, name: 'snap' }] })
+    expect(unstage(target)).toMatchObject({ code: 'NameTaken' })
+    expect(stage({ ...disk.target('snap'), uid: 'other' })).toMatchObject({ code: 'NameTaken' })
+    expect(prove(target)).toMatchObject({ kind: 'present' })
+    rmSync(disk.at('snap'), { recursive: true })
+    expect(recover()).toMatchObject({ restored: ['snap'], nameTaken: [] })
+    expect(disk.target('snap').identity).toEqual(target.identity)
+  })
+
+  test('forgets a name that was recorded for a rename that never came', () => {
+    mkdirSync(disk.at('.vmsnapshot', 'trash'))
+    writeFileSync(disk.at('.vmsnapshot', 'trash', 'uid.name'), 'snap')
+    recover()
+    expect(disk.trash).toEqual([])
+  })
+
+  test('keeps an entry whose name is unreadable, and lets nothing be proven absent meanwhile', () => {
+    const target = snapshot()
+    stage(target)
+    writeFileSync(disk.at('.vmsnapshot', 'trash', `${target.uid}.name`), '../../etc')
+    expect(recover()).toMatchObject({ nameTaken: [{ uid: target.uid, name: '' }] })
+    expect(prove(target)).toMatchObject({ kind: 'present' })
+    expect(existsSync(disk.at('.vmsnapshot', 'trash', target.uid, 'snapfile'))).toBe(true)
+  })
+})

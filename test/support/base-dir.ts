@@ -1,0 +1,51 @@
+// A temporary base directory for tests of the disk room, marked, and everything that is done to it.
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { BaseDirectory, storageOf } from '../../src/snapshot/base-directory.ts'
+import type { RemovalTarget } from '../../src/snapshot/disk.ts'
+
+export class TestBaseDir {
+  readonly root: string
+  readonly path: string
+  readonly storageID: string
+
+  constructor() {
+    this.root = mkdtempSync(join(tmpdir(), 'vmsnapshot-disk-'))
+    this.path = join(this.root, 'snapshots')
+    mkdirSync(this.path)
+    using base = this.open()
+    base.mark()
+    const storage = storageOf(this.path)
+    if (storage.kind !== 'ready') throw new Error(`not marked: ${JSON.stringify(storage)}`)
+    this.storageID = storage.storageID
+  }
+
+  open(): BaseDirectory {
+    const base = BaseDirectory.open(this.path)
+    if (!(base instanceof BaseDirectory)) throw new Error(base.problem.message)
+    return base
+  }
+
+  at(...names: readonly string[]): string {
+    return join(this.path, ...names)
+  }
+
+  /** What a first barrier would have recorded for it. */
+  target(name: string, uid = `uid-of-${name.replaceAll('/', '-')}`): RemovalTarget {
+    const { ino, birthtimeNs } = statSync(this.at(name), { bigint: true })
+    return { uid, name, storageID: this.storageID, identity: { inode: String(ino), bornAt: String(birthtimeNs) } }
+  }
+
+  get trash(): readonly string[] {
+    return readdirSync(this.at('.vmsnapshot', 'trash')).sort()
+  }
+
+  get marker(): string {
+    return readFileSync(this.at('.vmsnapshot', 'storage-id'), 'utf8')
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.root, { recursive: true, force: true })
+  }
+}
