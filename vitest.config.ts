@@ -5,6 +5,7 @@ const integration = 'test/integration/**/*.test.ts'
 export default defineConfig({
   test: {
     pool: 'forks',
+    reporters: ['default', './test/support/closing-line.ts'],
     projects: [
       { test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: [...configDefaults.exclude, integration] } },
       {
