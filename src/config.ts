@@ -143,6 +143,14 @@ export function describeSettings(settings: Readonly<Record<string, Setting<unkno
   return rows.map(([flag, env, text]) => `  ${flag.padEnd(first)}${env.padEnd(second)}${text}`).join('\n')
 }
 
+/** Rows of a Markdown table for a table of settings. */
+export function documentSettings(settings: Readonly<Record<string, Setting<unknown>>>): readonly string[] {
+  return Object.values(settings).map((s) => {
+    const fallback = s.fallback ?? (s.optional ? '' : 'required')
+    return `| \`--${s.flag}\` | \`${s.env}\` | ${fallback} | ${s.meaning} | ${s.expected} |`
+  })
+}
+
 type Flags = Readonly<Record<string, string | undefined>>
 
 function readFlags(args: readonly string[], settings: readonly Setting<unknown>[]): Flags {

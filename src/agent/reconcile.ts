@@ -1,6 +1,6 @@
 // One pass over one VMSnapshot: observe, decide, apply. Level-based: a pass is never told why it runs, and a crash between any two effects
 // is repaired by the next one. Holds only what a restart may forget: barriers under way, when a status was last written, what is being removed.
-import { randomUUID } from 'node:crypto'
+import { v4 as freshUUID } from 'uuid'
 import { DIRECTORY_FINALIZER, STATUS_FIELD_MANAGER } from '../api/group.ts'
 import type { Reason } from '../api/reasons.ts'
 import type { VMSnapshot } from '../api/vmsnapshot.ts'
@@ -163,7 +163,7 @@ export class Reconciler {
     status: StatusDraft,
     identity: Identity | undefined,
   ): Promise<undefined> {
-    const barrier = { token: randomUUID(), notAfter: process.hrtime.bigint() + barrierLifetimeNs }
+    const barrier = { token: freshUUID(), notAfter: process.hrtime.bigint() + barrierLifetimeNs }
     this.#barriers.set(object.metadata.uid, barrier)
     const attempt = { token: barrier.token, identity, now: new Date() }
     await this.#writeStatus(key, object, statusWithRemoval(status, attempt))

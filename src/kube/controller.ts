@@ -1,5 +1,5 @@
 // The loop: keys from the queue, N workers, one pass a key at a time, and one place that says what an error means for a key.
-import { randomUUID } from 'node:crypto'
+import { v4 as freshUUID } from 'uuid'
 import { APIError } from './api-error.ts'
 import type { Logger } from './log.ts'
 import { Workqueue } from './workqueue.ts'
@@ -115,7 +115,7 @@ export class Controller {
   }
 
   async #pass(key: string, signal: AbortSignal): Promise<Outcome> {
-    const reconcileID = randomUUID()
+    const reconcileID = freshUUID()
     const log = this.#options.log.child({ reconcileID })
     try {
       const result = await this.#options.reconcile(key, { reconcileID, log, signal })

@@ -1,8 +1,8 @@
 // The base directory and its marker: without the marker's ID nothing that is read or missing below it means anything,
 // because an unmounted disk looks like an empty directory.
-import { randomUUID } from 'node:crypto'
 import { lstatSync, readFileSync, statfsSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { v4 as freshUUID, validate } from 'uuid'
 import { Directory } from './descriptor.ts'
 import type { Failed, Storage } from './disk.ts'
 import { OWN_DIRECTORY } from './layout.ts'
@@ -11,7 +11,6 @@ import type { Problem, ProblemCode } from './report.ts'
 
 export const MARKER_FILE = 'storage-id'
 const markerMaxBytes = 64
-const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 /** A base directory whose marker has been read through the same descriptor that everything else goes through. */
 export class BaseDirectory {
@@ -39,7 +38,7 @@ export class BaseDirectory {
       const file = own?.readFile(MARKER_FILE, markerMaxBytes) ?? { kind: 'absent' as const }
       if (file.kind === 'absent') return undefined
       const text = file.kind === 'content' ? Buffer.from(file.bytes).toString('utf8').trim() : ''
-      return uuid.test(text) ? text : failed('MarkerInvalid', `${path} does not hold a UUID`)
+      return validate(text) ? text : failed('MarkerInvalid', `${path} does not hold a UUID`)
     } catch (error) {
       return { kind: 'unknown', problem: problemOf(error, path) }
     }
@@ -49,7 +48,7 @@ export class BaseDirectory {
   mark(): void {
     using own = this.root.ensureDirectory(OWN_DIRECTORY)
     try {
-      own.createFile(MARKER_FILE, `${randomUUID()}\n`)
+      own.createFile(MARKER_FILE, `${freshUUID()}\n`)
     } catch (error) {
       if (errnoOf(error) !== 'EEXIST') throw error
     }
