@@ -1,13 +1,12 @@
 // What to do about one VMSnapshot: everything observed in, an ordered list of effects out. Pure: no promises, no clock, no randomness.
 // What frees a finalizer and what may be removed is decided here and nowhere else; the protocol is the one of docs/removal.md.
 import { DIRECTORY_FINALIZER } from '../api/group.ts'
-import type { Reason } from '../api/reasons.ts'
 import type { VMSnapshot } from '../api/vmsnapshot.ts'
 import { semanticallyEqual } from '../kube/object.ts'
 import type { DiskBlock, Failed } from '../snapshot/disk.ts'
 import type { Identity } from '../snapshot/report.ts'
 import { byAge, nameOf, relationOf } from './claims.ts'
-import { type Blocked, type Look, problemReason, type StatusDraft, statusOf } from './status.ts'
+import { type Blocked, blocked, type Look, problemReason, type StatusDraft, statusOf } from './status.ts'
 import { belongingOf, elsewhere, type StorageVerdict } from './storage.ts'
 
 /** The VMSnapshotSet that controls the object, read live. `unknown`: there was no answer. */
@@ -200,10 +199,6 @@ const byDisk: Rule = ({ object, report, diskBlock }) => {
   if (diskBlock === undefined) return undefined
   if (diskBlock.kind === 'unknown') return blocked(problemReason(diskBlock.problem.code), diskBlock.problem.message)
   return blocked(diskBlock.code, diskBlock.message)
-}
-
-function blocked(reason: Reason, message: string): Blocked {
-  return { kind: 'blocked', reason, message }
 }
 
 function foreignBlock(finalizers: readonly string[], holder: string): Blocked | undefined {

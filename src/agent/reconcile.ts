@@ -1,13 +1,12 @@
 // One pass over one VMSnapshot: observe, decide, apply. Level-based: a pass is never told why it runs, and a crash between any two effects
-// is repaired by the next one. Holds only what a restart may forget: barriers under way, when a status was last written, what is being removed.
+// is repaired by the next one. Holds only what a restart may forget: barriers under way, and what is being removed.
 import { v4 as freshUUID } from 'uuid'
-import { DIRECTORY_FINALIZER, STATUS_FIELD_MANAGER } from '../api/group.ts'
-import type { Reason } from '../api/reasons.ts'
+import { DIRECTORY_FINALIZER } from '../api/group.ts'
 import type { VMSnapshot } from '../api/vmsnapshot.ts'
 import type { APIError } from '../kube/connection.ts'
 import type { ReconcileContext } from '../kube/controller.ts'
 import type { Store } from '../kube/informer.ts'
-import { addFinalizer, applyBody, removeFinalizer } from '../kube/object.ts'
+import { addFinalizer, removeFinalizer } from '../kube/object.ts'
 import type { Client } from '../kube/resource.ts'
 import type { Disk } from '../snapshot/disk.ts'
 import type { Identity } from '../snapshot/report.ts'
@@ -15,15 +14,11 @@ import { ancestorsOf, treeOf } from './claims.ts'
 import { decide, type Effect, type Observed, permissionOf } from './decide.ts'
 import type { Observer } from './observe.ts'
 import { type RemovalOutcome, removeDirectory } from './removal.ts'
-import { problemReason, type StatusDraft, stampTransitions, statusOf, statusWithRemoval } from './status.ts'
+import { type Blocked, blocked, problemReason, type StatusDraft, statusOf, statusWithRemoval } from './status.ts'
+import { StatusWriter } from './status-writer.ts'
 
 /** Rule 3e: a barrier older than this lets nothing through; the next pass writes another. */
 const barrierLifetimeNs = 10_000_000_000n
-/** While a directory keeps changing its details are written at most this often. */
-const detailIntervalMs = 5_000
-/** ... and a condition that flips with it, at most this often. */
-const conditionIntervalMs = 1_000
-
 export interface ReconcilerOptions {
   readonly client: Client<VMSnapshot>
   readonly store: Store<VMSnapshot>
@@ -48,13 +43,14 @@ type Requeue = { readonly requeueAfterMs: number }
 export class Reconciler {
   readonly #options: ReconcilerOptions
   readonly #barriers = new Map<string, Barrier>()
-  readonly #statusWrittenAtMs = new Map<string, number>()
+  readonly #status: StatusWriter
   readonly #removing = new Set<string>()
   /** what others of the same directory last saw of this object */
   readonly #claims = new Map<string, { readonly uid: string; readonly name: string; readonly signature: string }>()
 
   constructor(options: ReconcilerOptions) {
     this.#options = options
+    this.#status = new StatusWriter(options.client)
   }
 
   get removalsInFlight(): number {
@@ -76,9 +72,9 @@ export class Reconciler {
       case 'addFinalizer':
         return this.#patch(key, addFinalizer(observed.object, DIRECTORY_FINALIZER))
       case 'writeStatus':
-        return this.#writeStatusUnlessRecent(key, observed.object, effect.status)
+        return this.#writeStatus(key, observed.object, effect.status, context)
       case 'barrier':
-        return this.#writeBarrier(key, observed.object, effect.status, effect.identity)
+        return this.#writeBarrier(key, observed.object, effect, context)
       case 'freeFinalizer':
         context.log.info(
           { vmSnapshot: key, why: effect.why, path: observed.report.path },
@@ -119,14 +115,19 @@ export class Reconciler {
         outcome,
       }
       log.info(facts, 'removal ended')
-      return await this.#afterRemoval(key, outcome, observed)
+      return await this.#afterRemoval(key, outcome, observed, log)
     } finally {
       this.#barriers.delete(uid)
       this.#removing.delete(tree)
     }
   }
 
-  #afterRemoval(key: string, outcome: RemovalOutcome, observed: Observed): Promise<Requeue | undefined> {
+  #afterRemoval(
+    key: string,
+    outcome: RemovalOutcome,
+    observed: Observed,
+    log: ReconcileContext['log'],
+  ): Promise<Requeue | undefined> {
     switch (outcome.kind) {
       case 'removed':
       case 'absent':
@@ -135,16 +136,21 @@ export class Reconciler {
       case 'expired':
         return Promise.resolve(soon)
       case 'blocked':
-        return this.#writeBlocked(key, observed, outcome.code, outcome.message)
+        return this.#writeBlocked(key, observed, blocked(outcome.code, outcome.message), log)
       case 'unknown':
-        return this.#writeBlocked(key, observed, problemReason(outcome.problem.code), outcome.problem.message)
+        return this.#writeBlocked(
+          key,
+          observed,
+          blocked(problemReason(outcome.problem.code), outcome.problem.message),
+          log,
+        )
     }
   }
 
-  async #writeBlocked(key: string, observed: Observed, reason: Reason, message: string): Promise<Requeue> {
+  async #writeBlocked(key: string, observed: Observed, why: Blocked, log: ReconcileContext['log']): Promise<Requeue> {
     const object = this.#options.store.get(key)
     if (object !== undefined && object.metadata.uid === observed.object.metadata.uid) {
-      await this.#writeStatus(key, object, statusOf({ ...observed, object }, { kind: 'blocked', reason, message }))
+      await this.#status.write(key, object, statusOf({ ...observed, object }, why), log)
     }
     return { requeueAfterMs: this.#options.rescanIntervalMs }
   }
@@ -157,16 +163,26 @@ export class Reconciler {
     return permissionOf(now).kind === 'remove'
   }
 
-  async #writeBarrier(
+  async #writeStatus(
     key: string,
     object: VMSnapshot,
     status: StatusDraft,
-    identity: Identity | undefined,
+    { log }: ReconcileContext,
+  ): Promise<Requeue | undefined> {
+    const requeueAfterMs = await this.#status.writeUnlessRecent(key, object, status, log)
+    return requeueAfterMs === undefined ? undefined : { requeueAfterMs }
+  }
+
+  async #writeBarrier(
+    key: string,
+    object: VMSnapshot,
+    { status, identity }: Extract<Effect, { kind: 'barrier' }>,
+    { log }: ReconcileContext,
   ): Promise<undefined> {
     const barrier = { token: freshUUID(), notAfter: process.hrtime.bigint() + barrierLifetimeNs }
     this.#barriers.set(object.metadata.uid, barrier)
     const attempt = { token: barrier.token, identity, now: new Date() }
-    await this.#writeStatus(key, object, statusWithRemoval(status, attempt))
+    await this.#status.write(key, object, statusWithRemoval(status, attempt), log)
     return undefined
   }
 
@@ -175,25 +191,6 @@ export class Reconciler {
     return (
       barrier !== undefined && barrier.token === status?.removal?.token && process.hrtime.bigint() < barrier.notAfter
     )
-  }
-
-  async #writeStatusUnlessRecent(key: string, object: VMSnapshot, status: StatusDraft): Promise<Requeue | undefined> {
-    const intervalMs = sameConditions(object.status, status) ? detailIntervalMs : conditionIntervalMs
-    const waitMs = (this.#statusWrittenAtMs.get(object.metadata.uid) ?? -intervalMs) + intervalMs - performance.now()
-    if (waitMs > 0) return { requeueAfterMs: Math.ceil(waitMs) }
-    await this.#writeStatus(key, object, status)
-    this.#statusWrittenAtMs.set(object.metadata.uid, performance.now())
-    return undefined
-  }
-
-  async #writeStatus(key: string, object: VMSnapshot, status: StatusDraft): Promise<void> {
-    const stamped = stampTransitions(status, object.status, new Date())
-    const body = applyBody(object, { status: stamped })
-    await this.#options.client.apply(key, body, {
-      fieldManager: STATUS_FIELD_MANAGER,
-      force: true,
-      subresource: 'status',
-    })
   }
 
   /** A failed `test` of the patch means that the store is behind: the event under way brings the next pass. */
@@ -237,7 +234,7 @@ export class Reconciler {
     this.#claims.delete(key)
     if (uid === undefined) return
     this.#barriers.delete(uid)
-    this.#statusWrittenAtMs.delete(uid)
+    this.#status.forget(uid)
   }
 }
 
@@ -245,10 +242,4 @@ const soon: Requeue = { requeueAfterMs: 1_000 }
 
 function claimSignature({ metadata }: VMSnapshot): string {
   return JSON.stringify([metadata.uid, metadata.deletionTimestamp !== undefined, metadata.finalizers ?? []])
-}
-
-function sameConditions(a: VMSnapshot['status'], b: StatusDraft): boolean {
-  const text = (status: { conditions?: readonly { type: string; status: string }[] | undefined } | undefined) =>
-    status?.conditions?.map((c) => `${c.type}=${c.status}`).join() ?? ''
-  return text(a) === text(b)
 }

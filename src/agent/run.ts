@@ -1,5 +1,5 @@
 // The agent process: wiring in start order, and its end. No decisions.
-import { vmSnapshotResource } from '../api/vmsnapshot.ts'
+import { type VMSnapshot, vmSnapshotResource } from '../api/vmsnapshot.ts'
 import { vmSnapshotNodeResource } from '../api/vmsnapshotnode.ts'
 import { type AgentConfig, agentConfig, agentSettings, describeSettings } from '../config.ts'
 import { Connection } from '../kube/connection.ts'
@@ -31,7 +31,13 @@ export async function runAgent(args: readonly string[]): Promise<number> {
   const connection = new Connection({ kubeconfig: config.kubeconfig, userAgent: 'vmsnapshot-agent' })
   try {
     await connection.request({ method: 'GET', path: '/version', signal: ending.signal, deadlineMs: probeDeadlineMs })
-    await agent(config, connection, log, ending.signal)
+    const parts = wire(config, connection, log)
+    try {
+      await run(parts, config.nodeName, log, ending.signal)
+    } finally {
+      parts.hints.close()
+      if ((await parts.disk.close()) === 'hung') endAtOnce(log)
+    }
   } catch (error) {
     if (!ending.signal.aborted) throw error
   } finally {
@@ -41,91 +47,87 @@ export async function runAgent(args: readonly string[]): Promise<number> {
   return 0
 }
 
-async function agent(config: AgentConfig, connection: Connection, log: Logger, signal: AbortSignal): Promise<void> {
+type Parts = ReturnType<typeof wire>
+
+/** Everything that the process consists of, joined and not yet running. */
+function wire(config: AgentConfig, connection: Connection, log: Logger) {
+  const { nodeName, baseDir, settleTimeMs, rescanIntervalMs, allowRemoval, requireMountPoint } = config
+  const selectors = { own: `spec.nodeName=${nodeName}`, node: `metadata.name=${nodeName}` }
   const objects = new Informer({
     connection,
     resource: vmSnapshotResource,
-    fieldSelector: `spec.nodeName=${config.nodeName}`,
+    fieldSelector: selectors.own,
     indexers: claimIndexers,
     log,
   })
-  const nodes = new Informer({
-    connection,
-    resource: vmSnapshotNodeResource,
-    fieldSelector: `metadata.name=${config.nodeName}`,
-    log,
-  })
+  const nodes = new Informer({ connection, resource: vmSnapshotNodeResource, fieldSelector: selectors.node, log })
+  const { store } = objects
   const hints = new Hints({
-    names: () => objects.store.list().map(({ spec }) => spec.snapshotName),
+    names: () => store.list().map(({ spec }) => spec.snapshotName),
     watch: (names) => disk.watch(names),
-    wake: (name) => {
-      for (const object of objects.store.byIndex('directory', name)) controller.enqueue(keyOf(object))
-    },
+    wake: (name) => enqueueAll(store.byIndex('directory', name)),
   })
   const disk = openDisk({
-    baseDir: config.baseDir,
-    settleTimeMs: config.settleTimeMs,
+    baseDir,
+    settleTimeMs,
     deadlineMs: config.diskDeadlineMs,
     onHint: (name) => hints.hint(name),
     onUnwatched: (path, code) => log.warn({ path, code }, 'directory cannot be watched, the rescan tells of changes'),
   })
-  const observer = new Observer({
-    store: objects.store,
-    disk,
-    reads: clusterReads(connection),
-    storage: () => keeper.verdict,
-    allowRemoval: config.allowRemoval,
-  })
+  const reads = clusterReads(connection)
+  const observer = new Observer({ store, disk, reads, storage: () => keeper.verdict, allowRemoval })
   const reconciler = new Reconciler({
     client: new Client(connection, vmSnapshotResource),
-    store: objects.store,
+    store,
     disk,
     observer,
-    rescanIntervalMs: config.rescanIntervalMs,
-    settleTimeMs: config.settleTimeMs,
+    rescanIntervalMs,
+    settleTimeMs,
     enqueue: (key) => controller.enqueue(key),
     mayRemove: () => !keeper.isRecovering,
     keyOf,
   })
   const keeper = new StorageKeeper({
-    nodeName: config.nodeName,
+    nodeName,
     disk,
-    objects: objects.store,
+    objects: store,
     nodes: nodes.store,
     client: new Client(connection, vmSnapshotNodeResource),
-    requireMountPoint: config.requireMountPoint,
+    requireMountPoint,
     removalsInFlight: () => reconciler.removalsInFlight,
     log,
-    onChange: () => {
-      for (const object of objects.store.list()) controller.enqueue(keyOf(object))
-    },
+    onChange: () => enqueueAll(store.list()),
   })
   const controller = new Controller({ workers, log, reconcile: (key, pass) => reconciler.reconcile(key, pass) })
-  const storage = new Controller({
-    workers: 1,
-    log,
-    reconcile: async () => {
-      await keeper.check()
-      return { requeueAfterMs: config.rescanIntervalMs * (0.9 + Math.random() * 0.2) }
-    },
-  })
+  const storage = new Controller({ workers: 1, log, reconcile: () => checkStorage(keeper, rescanIntervalMs) })
+  const enqueueAll = (found: readonly VMSnapshot[]) => {
+    for (const object of found) controller.enqueue(keyOf(object))
+  }
   objects.onChange((key) => {
     controller.enqueue(key)
     hints.refresh()
   })
-  nodes.onChange(() => storage.enqueue(config.nodeName))
+  nodes.onChange((key) => storage.enqueue(key))
+  return { objects, nodes, hints, disk, keeper, controller, storage }
+}
 
+async function checkStorage(keeper: StorageKeeper, rescanIntervalMs: number): Promise<{ requeueAfterMs: number }> {
+  await keeper.check()
+  return { requeueAfterMs: rescanIntervalMs * (0.9 + Math.random() * 0.2) }
+}
+
+async function run(parts: Parts, nodeName: string, log: Logger, signal: AbortSignal): Promise<void> {
+  const { objects, nodes, disk, keeper, controller, storage } = parts
   // Trash first: whatever an earlier process left between two renames is put in order before anybody looks.
   await keeper.start()
   const following = [objects.run(signal), nodes.run(signal)]
   await Promise.all([objects.waitForSync(signal), nodes.waitForSync(signal)])
-  log.info({ server: connection.server, baseDir: config.baseDir, objects: objects.store.size }, 'agent started')
-  storage.enqueue(config.nodeName)
+  log.info({ baseDir: disk.baseDir, objects: objects.store.size }, 'agent started')
+  storage.enqueue(nodeName)
   const checking = storage.run(signal)
+  // No object is judged before the base directory is: a start must not write Unknown over what was known.
   await Promise.race([keeper.firstVerdict, checking])
   await Promise.all([controller.run(signal), checking, ...following])
-  hints.close()
-  if ((await disk.close()) === 'hung') endAtOnce(log)
 }
 
 /** process.exit would wait for the thread that hangs in a system call. */

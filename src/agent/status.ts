@@ -22,6 +22,10 @@ export interface Blocked {
   readonly message: string
 }
 
+export function blocked(reason: Reason, message: string): Blocked {
+  return { kind: 'blocked', reason, message }
+}
+
 /** A report, or why the directory was not even looked at: the base directory is not the one that it belongs to. */
 export type Look =
   | Report

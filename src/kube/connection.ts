@@ -8,10 +8,10 @@
 
 import type { IncomingMessage } from 'node:http'
 import { Agent, request as httpsRequest } from 'node:https'
-import { StringDecoder } from 'node:string_decoder'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { APIError, errorOf } from './api-error.ts'
+import { bodyOf, linesOf, parseJSON } from './body.ts'
 import { CredentialSource, type Credentials } from './credentials.ts'
+import { Slots } from './slots.ts'
 
 export { APIError } from './api-error.ts'
 
@@ -53,9 +53,6 @@ export interface ConnectionOptions {
   readonly observer?: RequestObserver
 }
 
-const maxBodyBytes = 64 * 1024 * 1024
-/** Longest line of a watch: objects are limited to about 3 MiB by the API server. */
-export const maxLineLength = 8 * 1024 * 1024
 const retryableCodes = ['ECONNRESET', 'EPIPE']
 
 export class Connection {
@@ -242,49 +239,6 @@ function sendOnce(
   })
 }
 
-async function bodyOf(response: IncomingMessage, signal: AbortSignal): Promise<string> {
-  const chunks: Buffer[] = []
-  let length = 0
-  for await (const chunk of response) {
-    length += chunk.length
-    if (length > maxBodyBytes) throw new APIError('Transient', `an answer of more than ${maxBodyBytes} bytes`)
-    chunks.push(chunk)
-  }
-  signal.throwIfAborted()
-  return Buffer.concat(chunks).toString('utf8')
-}
-
-async function linesOf(
-  response: IncomingMessage,
-  signal: AbortSignal,
-  onLine: (line: string) => void,
-  onData: () => void,
-): Promise<void> {
-  const decoder = new StringDecoder('utf8')
-  let pending = ''
-  for await (const chunk of response) {
-    onData()
-    pending += decoder.write(chunk)
-    // Lines end at LF only: objects may hold U+2028 and other things that readline takes for an end.
-    const lines = pending.split('\n')
-    pending = lines.pop() ?? ''
-    if (pending.length > maxLineLength)
-      throw new APIError('Transient', `a line of more than ${maxLineLength} characters`)
-    for (const line of lines) if (line !== '') onLine(line)
-  }
-  signal.throwIfAborted()
-}
-
-function parseJSON(name: string, text: string, status: number): unknown {
-  try {
-    return text === '' ? undefined : JSON.parse(text)
-  } catch (cause) {
-    // Error pages of proxies and plain-text answers are no JSON; their status says enough.
-    if (status >= 300) return { message: text.slice(0, 200) }
-    throw new APIError('Transient', `${name}: the answer is not JSON`, { status }, cause)
-  }
-}
-
 function asAPIError(name: string, error: unknown): APIError {
   if (error instanceof APIError) return error
   return new APIError('Transient', `${name}: ${error instanceof Error ? error.message : String(error)}`, {}, error)
@@ -292,37 +246,4 @@ function asAPIError(name: string, error: unknown): APIError {
 
 function reasonOf(signal: AbortSignal): unknown {
   return signal.reason
-}
-
-/** Requests under way are bounded; the rest wait in the order they came. */
-class Slots {
-  #free: number
-  readonly #waiting: (() => void)[] = []
-
-  constructor(size: number) {
-    this.#free = size
-  }
-
-  take(): Promise<void> {
-    if (this.#free > 0) {
-      this.#free--
-      return Promise.resolve()
-    }
-    return new Promise((resolve) => this.#waiting.push(resolve))
-  }
-
-  give(): void {
-    const next = this.#waiting.shift()
-    if (next === undefined) this.#free++
-    else next()
-  }
-}
-
-/** A pause that ends early, and throws the signal's reason, when the signal is aborted. */
-export async function pause(delayMs: number, signal: AbortSignal): Promise<void> {
-  try {
-    await sleep(delayMs, undefined, { signal })
-  } catch {
-    signal.throwIfAborted()
-  }
 }

@@ -16,6 +16,8 @@ import type { KubeObject } from './object.ts'
 import { collectionPath, keyOf, type ObjectKey, type Resource } from './resource.ts'
 import { IndexedStore, type Indexers, type Store } from './store.ts'
 
+import { parseEvent, parseList, resourceVersionOf, streamError, withoutManagedFields } from './watch-format.ts'
+
 export type { Store } from './store.ts'
 
 export interface InformerOptions<T> {
@@ -240,50 +242,4 @@ export class Informer<T extends KubeObject> {
       )
     }
   }
-}
-
-/** managedFields are half of an object's bytes, and nobody here reads them. */
-function withoutManagedFields<T extends KubeObject>(object: T): T {
-  const { managedFields: _, ...metadata } = object.metadata as T['metadata'] & { managedFields?: unknown }
-  return { ...object, metadata }
-}
-
-function parseList(value: unknown): { items: unknown[]; resourceVersion: string; continueToken: string | undefined } {
-  const { items, metadata } = (value ?? {}) as {
-    items?: unknown
-    metadata?: { resourceVersion?: unknown; continue?: unknown }
-  }
-  if (!Array.isArray(items) || typeof metadata?.resourceVersion !== 'string')
-    throw new APIError('Transient', 'the answer is not a list')
-  const token = metadata.continue
-  return {
-    items,
-    resourceVersion: metadata.resourceVersion,
-    continueToken: typeof token === 'string' && token !== '' ? token : undefined,
-  }
-}
-
-const eventTypes = ['ADDED', 'MODIFIED', 'DELETED', 'BOOKMARK', 'ERROR'] as const
-
-function parseEvent(line: string): { type: (typeof eventTypes)[number]; object: unknown } {
-  let event: { type?: unknown; object?: unknown }
-  try {
-    event = JSON.parse(line)
-  } catch (cause) {
-    throw new APIError('Transient', 'a line of the watch is not JSON', {}, cause)
-  }
-  const type = eventTypes.find((known) => known === event?.type)
-  if (type === undefined) throw new APIError('Transient', `the watch sent an event of type ${String(event?.type)}`)
-  return { type, object: event.object }
-}
-
-function resourceVersionOf(value: unknown): string {
-  const version = (value as { metadata?: { resourceVersion?: unknown } } | null)?.metadata?.resourceVersion
-  if (typeof version !== 'string') throw new APIError('Transient', 'a bookmark without a resourceVersion')
-  return version
-}
-
-function streamError(value: unknown): APIError {
-  const { code, message } = (value ?? {}) as { code?: unknown; message?: unknown }
-  return new APIError(code === 410 ? 'Gone' : 'Transient', `the watch ended with an error: ${code} ${message}`)
 }

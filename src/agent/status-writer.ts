@@ -1,0 +1,64 @@
+// Writes the status of VMSnapshots by server-side apply: the first change after a quiet time at once, then, while a directory keeps
+// changing, no more often than it is of use to anybody.
+import { STATUS_FIELD_MANAGER } from '../api/group.ts'
+import type { VMSnapshot } from '../api/vmsnapshot.ts'
+import type { Logger } from '../kube/log.ts'
+import { applyBody } from '../kube/object.ts'
+import type { Client } from '../kube/resource.ts'
+import { type StatusDraft, stampTransitions } from './status.ts'
+
+/** While a directory keeps changing its details are written at most this often. */
+const detailIntervalMs = 5_000
+/** ... and a condition that flips with it, at most this often. */
+const conditionIntervalMs = 1_000
+
+export class StatusWriter {
+  readonly #client: Client<VMSnapshot>
+  /** by uid, on the monotonic clock */
+  readonly #writtenAtMs = new Map<string, number>()
+
+  constructor(client: Client<VMSnapshot>) {
+    this.#client = client
+  }
+
+  /** Milliseconds until it may be written, where it was written just now; undefined once it is written. Throws APIError. */
+  async writeUnlessRecent(
+    key: string,
+    object: VMSnapshot,
+    status: StatusDraft,
+    log: Logger,
+  ): Promise<number | undefined> {
+    const intervalMs = summaryOf(object.status) === summaryOf(status) ? detailIntervalMs : conditionIntervalMs
+    const waitMs = (this.#writtenAtMs.get(object.metadata.uid) ?? -intervalMs) + intervalMs - performance.now()
+    if (waitMs > 0) return Math.ceil(waitMs)
+    await this.write(key, object, status, log)
+    this.#writtenAtMs.set(object.metadata.uid, performance.now())
+    return undefined
+  }
+
+  /** Fails with a Conflict when the object changed since it was read. Throws APIError. */
+  async write(key: string, object: VMSnapshot, status: StatusDraft, log: Logger): Promise<void> {
+    const body = applyBody(object, { status: stampTransitions(status, object.status, new Date()) })
+    const options = { fieldManager: STATUS_FIELD_MANAGER, force: true, subresource: 'status' } as const
+    await this.#client.apply(key, body, options)
+    if (summaryOf(object.status) !== summaryOf(status)) log.info({ vmSnapshot: key, ...verdictsOf(status) }, 'status')
+  }
+
+  forget(uid: string): void {
+    this.#writtenAtMs.delete(uid)
+  }
+}
+
+type Conditions = { readonly conditions?: StatusDraft['conditions'] | undefined }
+
+/** Status and reason of each condition: what people act on. */
+function summaryOf(status: Conditions | undefined): string {
+  return status?.conditions?.map(({ type, status: verdict, reason }) => `${type}=${verdict} ${reason}`).join() ?? ''
+}
+
+/** For the log: each condition by its type. */
+function verdictsOf({ conditions }: StatusDraft): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    conditions.map(({ type, status, reason, message }) => [type, `${status} ${reason}: ${message}`]),
+  )
+}
