@@ -14,6 +14,7 @@ import { ancestorsOf, treeOf } from './claims.ts'
 import { decide, type Effect, type Observed, permissionOf } from './decide.ts'
 import type { Observer } from './observe.ts'
 import { type RemovalOutcome, removeDirectory } from './removal.ts'
+import { nextRescanMs } from './rescan.ts'
 import { type Blocked, blocked, problemReason, type StatusDraft, statusOf, statusWithRemoval } from './status.ts'
 import { StatusWriter } from './status-writer.ts'
 
@@ -210,7 +211,7 @@ export class Reconciler {
     const { rescanIntervalMs, settleTimeMs } = this.#options
     const settling = report.kind === 'directory' && report.findings.some(({ severity }) => severity === 'pending')
     if (settling) return Math.min(rescanIntervalMs, settleTimeMs + 100)
-    return rescanIntervalMs * (0.9 + Math.random() * 0.2)
+    return nextRescanMs(rescanIntervalMs)
   }
 
   /** Whoever shares the directory, or has one above it, decides anew when a claim comes, begins to go, or is gone. */

@@ -13,6 +13,7 @@ import { clusterReads } from './cluster-reads.ts'
 import { Hints } from './hints.ts'
 import { Observer } from './observe.ts'
 import { Reconciler } from './reconcile.ts'
+import { nextRescanMs } from './rescan.ts'
 import { StorageKeeper } from './storage-keeper.ts'
 
 const workers = 4
@@ -113,7 +114,7 @@ function wire(config: AgentConfig, connection: Connection, log: Logger) {
 
 async function checkStorage(keeper: StorageKeeper, rescanIntervalMs: number): Promise<{ requeueAfterMs: number }> {
   await keeper.check()
-  return { requeueAfterMs: rescanIntervalMs * (0.9 + Math.random() * 0.2) }
+  return { requeueAfterMs: nextRescanMs(rescanIntervalMs) }
 }
 
 async function run(parts: Parts, nodeName: string, log: Logger, signal: AbortSignal): Promise<void> {

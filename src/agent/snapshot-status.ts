@@ -9,6 +9,9 @@ import {
   type SnapshotStatus,
 } from '../api/vmsnapshot.ts'
 import type { DiffFile, DirectoryReport, FileVerdict, HeaderSummary, RootfsSummary } from '../snapshot/report.ts'
+import type { VMStateSummary } from '../snapshot/vmstate.ts'
+
+const maxU64 = 2n ** 64n - 1n
 
 export function snapshotStatusOf(report: DirectoryReport): SnapshotStatus {
   const { path, format, template, allocatedBytes, apparentBytes, header, rootfs } = report
@@ -22,6 +25,7 @@ export function snapshotStatusOf(report: DirectoryReport): SnapshotStatus {
     ...ifRead(header, (value) => ({ memory: memoryOf(value) })),
     ...diffFilesOf(report),
     ...ifRead(rootfs, (value) => ({ rootfs: rootfsOf(value) })),
+    ...ifRead(report.vmState, (value) => ({ vmState: vmStateOf(value) })),
     ...list('missing', missingOf(report)),
     ...list('unreferenced', report.unreferenced),
   }
@@ -41,7 +45,7 @@ function memoryOf(header: HeaderSummary): NonNullable<SnapshotStatus['memory']> 
     blockSizeBytes: String(blockSizeBytes),
     sizeBytes: String(sizeBytes),
     mappings,
-    zeroBytes: String(zeroBytes),
+    zeroBytes: u64(zeroBytes),
   }
 }
 
@@ -51,7 +55,7 @@ function diffFilesOf({ diffFiles }: DirectoryReport): Pick<SnapshotStatus, 'diff
 }
 
 function rowOf({ buildID, file, allocatedBytes, apparentBytes, mappedBytes }: DiffFile) {
-  return { buildID, file, allocatedBytes, apparentBytes, mappedBytes: String(mappedBytes) }
+  return { buildID, file, allocatedBytes, apparentBytes, mappedBytes: u64(mappedBytes) }
 }
 
 function rootfsOf({ baseTemplate, baseTemplatePresent }: RootfsSummary): NonNullable<SnapshotStatus['rootfs']> {
@@ -59,6 +63,15 @@ function rootfsOf({ baseTemplate, baseTemplatePresent }: RootfsSummary): NonNull
     baseTemplate: cutText(baseTemplate, PATH_MAX_LENGTH),
     ...(baseTemplatePresent === undefined ? {} : { baseTemplatePresent }),
   }
+}
+
+function vmStateOf({ vmm, version, architecture, checksum }: VMStateSummary): NonNullable<SnapshotStatus['vmState']> {
+  return { vmm, version, architecture, checksum }
+}
+
+/** Sums over a crafted header may pass 64 bits. */
+function u64(value: bigint): string {
+  return String(value > maxU64 ? maxU64 : value)
 }
 
 function missingOf({ missing, diffFiles }: DirectoryReport): readonly string[] {

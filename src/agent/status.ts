@@ -3,7 +3,7 @@ import { type Condition, type ConditionDraft, MESSAGE_MAX_BYTES } from '../api/c
 import type { Reason } from '../api/reasons.ts'
 import { cutText } from '../api/text.ts'
 import type { RemovalStatus, VMSnapshot, VMSnapshotStatus } from '../api/vmsnapshot.ts'
-import type { FindingCode } from '../snapshot/findings.ts'
+import type { FindingCode, findingCodes } from '../snapshot/findings.ts'
 import type { DirectoryReport, Finding, Identity, ProblemCode, Report } from '../snapshot/report.ts'
 import { byAge, nameOf, relationOf } from './claims.ts'
 import { snapshotStatusOf } from './snapshot-status.ts'
@@ -82,7 +82,11 @@ function restorableOf(report: Look): Verdict {
   if (report.kind !== 'directory') return withoutDirectory(report)
   const worst = worstOf(report)
   if (worst === undefined) return verdict('True', 'Restorable', 'whole, and unchanged for the settle time')
-  return verdict(report.restorable === undefined ? 'Unknown' : 'False', findingReasons[worst.code], worst.message)
+  return verdict(
+    report.restorable === undefined ? 'Unknown' : 'False',
+    findingReasons[worst.code as DecidingCode],
+    worst.message,
+  )
 }
 
 function worstOf({ findings, restorable }: DirectoryReport): Finding | undefined {
@@ -127,14 +131,24 @@ export function problemReason(code: ProblemCode): Reason {
   return code
 }
 
-const findingReasons: Readonly<Record<FindingCode, Reason>> = {
+/** Warnings never decide a condition. */
+type DecidingCode = {
+  [Code in FindingCode]: (typeof findingCodes)[Code] extends 'warning' ? never : Code
+}[FindingCode]
+
+const findingReasons: Readonly<Record<DecidingCode, Reason>> = {
   FilesMissing: 'FilesMissing',
   HeaderUnsupported: 'HeaderUnsupported',
   HeaderDamaged: 'HeaderDamaged',
   DiffFileMissing: 'DiffFileMissing',
   DiffFileShort: 'DiffFileShort',
+  VMStateDamaged: 'VMStateDamaged',
+  VMStateUnknown: 'VMStateUnknown',
   RootfsMetaDamaged: 'RootfsMetaDamaged',
+  BaseTemplateMissing: 'BaseTemplateMissing',
+  BaseTemplateNotVisible: 'BaseTemplateNotVisible',
   FileUnreadable: 'FileUnreadable',
+  MemoryBeingSaved: 'StillChanging',
   StillChanging: 'StillChanging',
 }
 

@@ -26,7 +26,10 @@ export const reasons = {
   ),
   // Restorable
   Restorable: text('Everything that a restore reads is there, whole and unchanged for the settle time.', nothing),
-  StillChanging: text('Something below the directory changed within the settle time.', 'Wait.'),
+  StillChanging: text(
+    'Something below the directory changed within the settle time, or memfile.raw is there: memory is being saved.',
+    'Wait. A memfile.raw that stays was left by a crash: take the snapshot again.',
+  ),
   HeaderDamaged: text('memfile.header does not decode.', 'The memory image cannot be read; take the snapshot again.'),
   HeaderUnsupported: text(
     'memfile.header has a version that this agent does not read.',
@@ -41,6 +44,10 @@ export const reasons = {
     'Restore the file, or take the snapshot again.',
   ),
   VMStateDamaged: text('snapfile is cut, padded or has a wrong checksum.', 'Take the snapshot again.'),
+  VMStateUnknown: text(
+    'snapfile was written by something that this agent does not know, or its head is damaged.',
+    'Check the snapshot with the tool that wrote it.',
+  ),
   RootfsMetaDamaged: text(
     'rootfs.meta is not the JSON document that a CoW snapshot needs.',
     'Restore the file, or take the snapshot again.',

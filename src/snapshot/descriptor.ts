@@ -21,7 +21,7 @@ import {
 import { errnoOf } from './problem.ts'
 import type { FileType, Identity } from './report.ts'
 
-const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants
+const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_TRUNC, O_WRONLY } = constants
 
 /** A name of one segment. Names are bytes; text is for those that we know to be UTF-8. */
 export type EntryName = string | Buffer
@@ -98,6 +98,24 @@ export class Directory {
     }
   }
 
+  /** Reads a regular file of at most `maxBytes` in pieces, which are gone after the call that brings them. */
+  readPieces(
+    name: EntryName,
+    maxBytes: number,
+    onPiece: (piece: Uint8Array) => void,
+  ): Exclude<FileContent, { kind: 'content' }> | { readonly kind: 'read'; readonly sizeBytes: number } {
+    const fd = absentAs(undefined, () => openSync(this.#path(name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK))
+    if (fd === undefined) return { kind: 'absent' }
+    try {
+      const stat = fstatSync(fd)
+      if (!stat.isFile()) return { kind: 'notAFile' }
+      if (stat.size > maxBytes) return { kind: 'tooLarge', sizeBytes: stat.size }
+      return { kind: 'read', sizeBytes: readAll(fd, maxBytes, onPiece) }
+    } finally {
+      closeSync(fd)
+    }
+  }
+
   /** A new file, in its place only when it is whole on disk. Throws EEXIST. */
   createFile(name: EntryName, content: string): void {
     const fd = openSync(this.#path(name), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600)
@@ -109,10 +127,20 @@ export class Directory {
     }
   }
 
-  /** Makes and opens it; opens the one that is there. */
-  ensureDirectory(name: string): Directory {
+  /** Writes over a file, or makes it. Not atomic: for files that others read while they are written, as their own writer does. */
+  writeFile(name: EntryName, content: Uint8Array): void {
+    const fd = openSync(this.#path(name), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o644)
     try {
-      mkdirSync(this.#path(name), 0o700)
+      writeSync(fd, content)
+    } finally {
+      closeSync(fd)
+    }
+  }
+
+  /** Makes and opens it; opens the one that is there. */
+  ensureDirectory(name: string, mode = 0o700): Directory {
+    try {
+      mkdirSync(this.#path(name), mode)
       this.sync()
     } catch (error) {
       if (errnoOf(error) !== 'EEXIST') throw error
@@ -184,6 +212,21 @@ export function fileTypeOf(entry: TypeTests): FileType {
   if (entry.isFIFO()) return 'fifo'
   if (entry.isSocket()) return 'socket'
   return entry.isBlockDevice() || entry.isCharacterDevice() ? 'device' : 'unknown'
+}
+
+const pieceBytes = 65_536
+const piece = Buffer.allocUnsafe(pieceBytes)
+
+/** A file may grow while it is read: beyond `maxBytes` nothing is. */
+function readAll(fd: number, maxBytes: number, onPiece: (piece: Uint8Array) => void): number {
+  let sizeBytes = 0
+  while (sizeBytes < maxBytes) {
+    const read = readSync(fd, piece, 0, Math.min(pieceBytes, maxBytes - sizeBytes), sizeBytes)
+    if (read === 0) break
+    sizeBytes += read
+    onPiece(piece.subarray(0, read))
+  }
+  return sizeBytes
 }
 
 /** A file may shrink while it is read: what is there is what counts. */

@@ -1,5 +1,7 @@
-// What speaks against restoring a directory, as stable codes in a fixed order. Pure.
+// What speaks against restoring a directory, and what is odd about it, as stable codes in a fixed order. Pure.
 import type { Shares } from './header.ts'
+import { type HeaderRemark, isForeignVersion } from './header-findings.ts'
+import { MEM_DIFF_FILE, MEM_RAW_FILE } from './layout.ts'
 import type { DirectoryReport, FileVerdict, Finding } from './report.ts'
 
 /** Every code there is, with its severity. */
@@ -9,27 +11,50 @@ export const findingCodes = {
   HeaderDamaged: 'error',
   DiffFileMissing: 'error',
   DiffFileShort: 'error',
+  VMStateDamaged: 'error',
   RootfsMetaDamaged: 'error',
+  BaseTemplateMissing: 'error',
   FileUnreadable: 'unknown',
+  VMStateUnknown: 'unknown',
+  BaseTemplateNotVisible: 'unknown',
+  MemoryBeingSaved: 'pending',
   StillChanging: 'pending',
+  VMStateEndsInZeros: 'warning',
+  LegacyMemoryAmbiguous: 'warning',
+  DiffFilesUnreferenced: 'warning',
+  RootfsMixed: 'warning',
+  HeaderFormatUnusual: 'warning',
+  BlockSizeUnusual: 'warning',
+  MappingsNotContiguous: 'warning',
+  MappingsNotCovering: 'warning',
+  MappingsMisaligned: 'warning',
+  MappingsTooMany: 'warning',
+  GenerationUnusual: 'warning',
 } as const satisfies Readonly<Record<string, Finding['severity']>>
 
 export type FindingCode = keyof typeof findingCodes
 
-type Facts = Pick<DirectoryReport, 'missing' | 'exists' | 'header' | 'diffFiles' | 'rootfs' | 'cow' | 'template'> & {
+export type Facts = Omit<DirectoryReport, 'findings' | 'restorable'> & {
   readonly shares: Shares | undefined
+  readonly headerRemarks: readonly HeaderRemark[]
+  /** memfile.raw is there */
+  readonly hasRawMemory: boolean
   readonly isSettled: boolean
 }
 
 export function findingsOf(facts: Facts): readonly Finding[] {
   const found: Finding[] = []
   if (!facts.exists) found.push(finding('FilesMissing', `missing: ${facts.missing.join(', ')}`))
-  found.push(...headerFindings(facts.header), ...diffFindings(facts), ...rootfsFindings(facts))
+  found.push(...headerFindings(facts.header), ...diffFindings(facts), ...vmStateFindings(facts.vmState))
+  found.push(...rootfsFindings(facts))
+  if (facts.hasRawMemory)
+    found.push(finding('MemoryBeingSaved', `${MEM_RAW_FILE} is there while memory is being saved, or after a crash`))
   if (!facts.isSettled) found.push(finding('StillChanging', 'changed within the settle time'))
+  found.push(...facts.headerRemarks.map(({ code, message }) => finding(code, message)), ...leftovers(facts))
   return found
 }
 
-/** true: nothing speaks against it; undefined: only what could not be read does. */
+/** true: nothing speaks against it; undefined: only what could not be read or seen does. */
 export function restorableBy(exists: boolean, findings: readonly Finding[]): boolean | undefined {
   const severities = new Set(findings.map(({ severity }) => severity))
   if (!exists || severities.has('error') || severities.has('pending')) return false
@@ -38,17 +63,22 @@ export function restorableBy(exists: boolean, findings: readonly Finding[]): boo
 
 function headerFindings(header: Facts['header']): readonly Finding[] {
   switch (header.kind) {
+    case 'ok': {
+      const { version } = header.value
+      return isForeignVersion(version) ? [finding('HeaderUnsupported', `version ${version} of memfile.header`)] : []
+    }
     case 'damaged':
       return [finding(header.code === 'unsupportedVersion' ? 'HeaderUnsupported' : 'HeaderDamaged', header.message)]
     case 'unreadable':
       return [finding('FileUnreadable', header.problem.message)]
-    default:
+    case 'missing':
       return []
   }
 }
 
-function diffFindings({ diffFiles, shares }: Facts): readonly Finding[] {
-  if (diffFiles === undefined) return []
+/** What a foreign version maps cannot be known. */
+function diffFindings({ header, diffFiles, shares }: Facts): readonly Finding[] {
+  if (diffFiles === undefined || (header.kind === 'ok' && isForeignVersion(header.value.version))) return []
   if (!diffFiles.ok) return [finding('DiffFileMissing', diffFiles.message)]
   return diffFiles.files.flatMap(({ buildID, file, apparentBytes }) => {
     const endBytes = shares?.builds.get(buildID)?.endBytes ?? 0n
@@ -57,15 +87,53 @@ function diffFindings({ diffFiles, shares }: Facts): readonly Finding[] {
   })
 }
 
+function vmStateFindings(vmState: Facts['vmState']): readonly Finding[] {
+  switch (vmState.kind) {
+    case 'missing':
+      return []
+    case 'damaged':
+      return [finding('VMStateDamaged', vmState.message)]
+    case 'unreadable':
+      return [finding('FileUnreadable', vmState.problem.message)]
+    case 'ok': {
+      const { vmm, checksum, remark } = vmState.value
+      if (checksum === 'valid') return []
+      if (checksum === 'invalid') return [finding('VMStateDamaged', `snapfile: ${remark}`)]
+      return [finding(vmm === 'unknown' ? 'VMStateUnknown' : 'VMStateEndsInZeros', `snapfile: ${remark}`)]
+    }
+  }
+}
+
 /** Of a template rootfs.meta is not read at restore. */
 function rootfsFindings({ rootfs, cow, template }: Facts): readonly Finding[] {
   if (!cow || template) return []
-  return damageOf(rootfs)
+  if (rootfs.kind !== 'ok') return damageOf(rootfs)
+  const { baseTemplate, baseTemplatePresent } = rootfs.value
+  if (baseTemplatePresent === true) return []
+  if (baseTemplatePresent === false)
+    return [finding('BaseTemplateMissing', `there is no base template ${baseTemplate}`)]
+  return [
+    finding(
+      'BaseTemplateNotVisible',
+      `the base template ${JSON.stringify(baseTemplate)} is not below the base directory`,
+    ),
+  ]
 }
 
 function damageOf(rootfs: FileVerdict<unknown>): readonly Finding[] {
   if (rootfs.kind === 'damaged') return [finding('RootfsMetaDamaged', rootfs.message)]
   return rootfs.kind === 'unreadable' ? [finding('FileUnreadable', rootfs.problem.message)] : []
+}
+
+function leftovers({ diffFiles, unreferenced, template, cow }: Facts): readonly Finding[] {
+  const found: Finding[] = []
+  const legacy = diffFiles?.ok ? diffFiles.files.filter(({ file }) => file === MEM_DIFF_FILE) : []
+  if (legacy.length > 1)
+    found.push(finding('LegacyMemoryAmbiguous', `${legacy.length} builds fall back to ${MEM_DIFF_FILE}`))
+  if (unreferenced.length > 0)
+    found.push(finding('DiffFilesUnreferenced', `no mapping names ${unreferenced.join(', ')}`))
+  if (template && cow) found.push(finding('RootfsMixed', 'both rootfs.ext4 and rootfs.cow are there'))
+  return found
 }
 
 function finding(code: FindingCode, message: string): Finding {

@@ -1,15 +1,16 @@
 // memfile.header: which build supplies which part of guest memory. Decoder and encoder side by side; neither knows of files.
 // Nothing in the file says how many entries there are, and no number in it is trusted before it has been bounded.
 
+import { NIL_BUILD_ID } from './layout.ts'
+
 export const HEADER_SIZE_BYTES = 64
 export const MAPPING_SIZE_BYTES = 40
 /** Largest file that is read: a fragmented guest with 4 KiB blocks and 8 GiB of memory has 80 MiB. */
 export const HEADER_MAX_BYTES = 96 * 1024 * 1024
 /** Bounds Size / BlockSize: 16 TiB in blocks of 4 KiB. */
 const maxBlocks = 2n ** 32n
-const nilBuildID = '00000000-0000-0000-0000-000000000000'
 
-export type HeaderErrorKind = 'short' | 'partialMapping' | 'zeroBlockSize' | 'tooManyBlocks' | 'unsupportedVersion'
+export type HeaderErrorKind = 'short' | 'partialMapping' | 'zeroBlockSize' | 'tooManyBlocks'
 
 export class HeaderError extends Error {
   override readonly name = 'HeaderError'
@@ -51,8 +52,8 @@ export interface Header extends HeaderFields {
  * Decodes `memfile.header`.
  * Shape: 64 bytes of metadata, then 40-byte mappings up to the end, little-endian, no magic, no trailer.
  * Units: offsets and lengths in bytes, as bigint (u64).
- * Throws HeaderError, kind: short | partialMapping | zeroBlockSize | tooManyBlocks | unsupportedVersion.
- * Source: the producer's reader; versions 4 and 5 belong to another producer and are framed otherwise.
+ * Throws HeaderError, kind: short | partialMapping | zeroBlockSize | tooManyBlocks.
+ * Source: the producer's reader, which takes any version; header-findings.ts has opinions on versions.
  */
 export function decodeHeader(bytes: Uint8Array): Header {
   if (bytes.length < HEADER_SIZE_BYTES) {
@@ -60,7 +61,6 @@ export function decodeHeader(bytes: Uint8Array): Header {
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const fields = decodeFields(view)
-  checkFields(fields)
   const rest = bytes.length - HEADER_SIZE_BYTES
   if (rest % MAPPING_SIZE_BYTES !== 0) {
     throw new HeaderError(
@@ -68,6 +68,7 @@ export function decodeHeader(bytes: Uint8Array): Header {
       `${rest % MAPPING_SIZE_BYTES} bytes after the last whole mapping of ${MAPPING_SIZE_BYTES}`,
     )
   }
+  checkFields(fields)
   const count = rest / MAPPING_SIZE_BYTES
   return {
     ...fields,
@@ -104,10 +105,7 @@ function decodeFields(view: DataView): HeaderFields {
   }
 }
 
-function checkFields({ version, blockSizeBytes, sizeBytes }: HeaderFields): void {
-  const family = version & 0xffffn
-  if (family === 4n || family === 5n)
-    throw new HeaderError('unsupportedVersion', `version ${family} is e2b's compressed header`)
+function checkFields({ blockSizeBytes, sizeBytes }: HeaderFields): void {
   if (blockSizeBytes === 0n) throw new HeaderError('zeroBlockSize', 'the block size is 0')
   if (sizeBytes / blockSizeBytes > maxBlocks) {
     throw new HeaderError(
@@ -150,7 +148,7 @@ export function sharesOf(header: Header): Shares {
   const builds = new Map<string, BuildShare>()
   let zeroBytes = 0n
   for (const { buildID, lengthBytes, storageOffset } of header.mappings()) {
-    if (buildID === nilBuildID) {
+    if (buildID === NIL_BUILD_ID) {
       zeroBytes += lengthBytes
       continue
     }

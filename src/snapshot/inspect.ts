@@ -1,31 +1,22 @@
 // Looks at one snapshot directory and says what it saw. Total: every state of the disk is a report. Reads only, follows no link,
-// opens no file but the header and the meta file, and holds none open.
+// opens no file but header, meta file and snapfile, and holds none open.
 import type { BaseDirectory } from './base-directory.ts'
 import { type Directory, fileTypeOf, identityOf } from './descriptor.ts'
+import { headerOf, rootfsOf, vmStateOf } from './files.ts'
 import { findingsOf, restorableBy } from './findings.ts'
-import { decodeHeader, HEADER_MAX_BYTES, type Header, HeaderError, type Shares, sharesOf } from './header.ts'
+import type { Shares } from './header.ts'
 import {
   existsIn,
   hasCowIn,
   isMemoryDiff,
   isTemplateIn,
-  MEM_HEADER_FILE,
+  MEM_RAW_FILE,
   missingIn,
   parseName,
-  ROOTFS_META_FILE,
   resolveDiffFiles,
 } from './layout.ts'
-import { decodeMeta, META_MAX_BYTES, MetaError } from './meta.ts'
 import { errnoOf, problemOf } from './problem.ts'
-import type {
-  DiffFiles,
-  DirectoryReport,
-  FileType,
-  FileVerdict,
-  HeaderSummary,
-  Report,
-  RootfsSummary,
-} from './report.ts'
+import type { DiffFiles, DirectoryReport, FileType, Report } from './report.ts'
 import { Trash } from './trash.ts'
 
 /** More than any snapshot has; a directory beyond is reported as TooManyEntries. */
@@ -61,7 +52,7 @@ export function inspectDirectory(base: BaseDirectory, name: string, options: Ins
   for (let attempt = 1; ; attempt++) {
     try {
       using directory = base.root.descend(segments)
-      return directory === undefined ? absent(base, name, path) : describe(directory, name, path, options)
+      return directory === undefined ? absent(base, name, path) : describe(directory, base, name, options)
     } catch (error) {
       if (errnoOf(error) === 'ENOENT' && attempt < attempts) continue
       if (error instanceof TooManyEntries)
@@ -108,16 +99,16 @@ function otherThanDirectory(base: BaseDirectory, segments: readonly string[], na
   }
 }
 
-function describe(directory: Directory, name: string, path: string, options: InspectOptions): DirectoryReport {
+function describe(directory: Directory, base: BaseDirectory, name: string, options: InspectOptions): DirectoryReport {
   const stat = directory.stat()
   const listing = list(directory, Number(stat.ctimeMs))
   const types = new Map([...listing.files].map(([file, { type }]) => [file, type]))
-  const { verdict: header, shares } = headerOf(directory)
+  const { verdict: header, shares, remarks } = headerOf(directory)
   const diffFiles = shares === undefined ? undefined : diffFilesOf(shares, types, listing)
   const facts = {
     kind: 'directory' as const,
     name,
-    path,
+    path: `${base.path}/${name}`,
     identity: identityOf(stat),
     exists: existsIn(types),
     template: isTemplateIn(types),
@@ -127,12 +118,19 @@ function describe(directory: Directory, name: string, path: string, options: Ins
     apparentBytes: listing.apparentBytes,
     header,
     diffFiles,
-    rootfs: rootfsOf(directory),
+    rootfs: rootfsOf(directory, base),
+    vmState: vmStateOf(directory),
     missing: missingIn(types),
     unreferenced: unreferencedIn(types, shares),
   }
   const sinceChangeMs = options.nowMs - listing.newestChangeMs
-  const findings = findingsOf({ ...facts, shares, isSettled: Math.abs(sinceChangeMs) >= options.settleTimeMs })
+  const findings = findingsOf({
+    ...facts,
+    shares,
+    headerRemarks: remarks,
+    hasRawMemory: types.has(MEM_RAW_FILE),
+    isSettled: Math.abs(sinceChangeMs) >= options.settleTimeMs,
+  })
   return { ...facts, findings, restorable: restorableBy(facts.exists, findings) }
 }
 
@@ -182,54 +180,6 @@ function walk(
 function textOf(name: Buffer): string {
   const text = name.toString('utf8')
   return text.includes('\ufffd') ? name.toString('latin1') : text
-}
-
-function headerOf(directory: Directory): { verdict: FileVerdict<HeaderSummary>; shares: Shares | undefined } {
-  const damaged = (code: string, message: string) => ({
-    verdict: { kind: 'damaged' as const, code, message },
-    shares: undefined,
-  })
-  try {
-    const file = directory.readFile(MEM_HEADER_FILE, HEADER_MAX_BYTES)
-    if (file.kind === 'absent') return { verdict: { kind: 'missing' }, shares: undefined }
-    if (file.kind === 'notAFile') return damaged('notAFile', `${MEM_HEADER_FILE} is no regular file`)
-    if (file.kind === 'tooLarge')
-      return damaged('tooLarge', `${MEM_HEADER_FILE} has ${file.sizeBytes} bytes, at most ${HEADER_MAX_BYTES} are read`)
-    const header = decodeHeader(file.bytes)
-    const shares = sharesOf(header)
-    return { verdict: { kind: 'ok', value: summaryOf(header, shares) }, shares }
-  } catch (error) {
-    if (error instanceof HeaderError) return damaged(error.kind, `${MEM_HEADER_FILE}: ${error.message}`)
-    return { verdict: unreadable(error, MEM_HEADER_FILE), shares: undefined }
-  }
-}
-
-function summaryOf(header: Header, { zeroBytes }: Shares): HeaderSummary {
-  const { version, generation, buildID, baseBuildID, blockSizeBytes, sizeBytes, mappingCount } = header
-  return { version, generation, buildID, baseBuildID, blockSizeBytes, sizeBytes, mappings: mappingCount, zeroBytes }
-}
-
-function rootfsOf(directory: Directory): FileVerdict<RootfsSummary> {
-  const damaged = (code: string, message: string) => ({ kind: 'damaged' as const, code, message })
-  try {
-    const file = directory.readFile(ROOTFS_META_FILE, META_MAX_BYTES)
-    if (file.kind === 'absent') return { kind: 'missing' }
-    if (file.kind === 'notAFile') return damaged('notAFile', `${ROOTFS_META_FILE} is no regular file`)
-    if (file.kind === 'tooLarge')
-      return damaged('tooLarge', `${ROOTFS_META_FILE} has ${file.sizeBytes} bytes, at most ${META_MAX_BYTES} are read`)
-    return { kind: 'ok', value: { baseTemplate: decodeMeta(file.bytes).baseTemplate, baseTemplatePresent: undefined } }
-  } catch (error) {
-    if (error instanceof MetaError) return damaged(error.kind, `${ROOTFS_META_FILE}: ${error.message}`)
-    return unreadable(error, ROOTFS_META_FILE)
-  }
-}
-
-/** A link under the name of a file is not followed, which counts as not there. */
-function unreadable(
-  error: unknown,
-  file: string,
-): { kind: 'missing' } | { kind: 'unreadable'; problem: ReturnType<typeof problemOf> } {
-  return errnoOf(error) === 'ELOOP' ? { kind: 'missing' } : { kind: 'unreadable', problem: problemOf(error, file) }
 }
 
 function diffFilesOf({ builds }: Shares, types: ReadonlyMap<string, FileType>, { files }: Listing): DiffFiles {

@@ -14,6 +14,9 @@ export const ROOTFS_META_FILE = 'rootfs.meta'
 /** Our own directory below the base directory: marker, lock and trash. No snapshot name can be this one: it starts with a dot. */
 export const OWN_DIRECTORY = '.vmsnapshot'
 
+/** Build of a mapping that no file supplies: zeros. */
+export const NIL_BUILD_ID = '00000000-0000-0000-0000-000000000000'
+
 declare const parsed: unique symbol
 /** A directory name that cannot lead out of the base directory: the only thing that paths are built from. */
 export type SnapshotName = string & { readonly [parsed]: true }

@@ -2,6 +2,7 @@
 // A report is total: every state of the disk is one of these values, never an exception.
 
 import type { FindingCode } from './findings.ts'
+import type { VMStateSummary } from './vmstate.ts'
 
 /** Identity of a directory that a later removal must meet again. Decimal text, so that it survives JSON. */
 export interface Identity {
@@ -103,6 +104,7 @@ export interface DirectoryReport {
   readonly header: FileVerdict<HeaderSummary>
   readonly diffFiles: DiffFiles | undefined
   readonly rootfs: FileVerdict<RootfsSummary>
+  readonly vmState: FileVerdict<VMStateSummary>
   /** files that should be there and are not, by name */
   readonly missing: readonly string[]
   /** memfile.<id> files that no mapping names */

@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, truncateSync,
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { AgentProcess } from '../support/agent-process.ts'
-import { buildIDOf, writeSnapshot } from '../support/sample-snapshots.ts'
+import { buildIDOf, writeSnapshot, writeTemplate } from '../support/sample-snapshots.ts'
 import { Scene, type TestNode } from '../support/scene.ts'
 import { until } from '../support/until.ts'
 
@@ -19,7 +19,8 @@ afterAll(() => scene.close())
 
 describe('a whole snapshot', () => {
   test('is reported with its format, sizes and diff files', async () => {
-    writeSnapshot(node.baseDir, 'whole', { generations: 2, baseTemplate: '/srv/images/ubuntu.ext4' })
+    const baseTemplate = writeTemplate(node.baseDir)
+    writeSnapshot(node.baseDir, 'whole', { generations: 2, baseTemplate })
     await scene.create('whole', { nodeName: node.name, snapshotName: 'whole' })
     await scene.reason('whole', 'Ready', 'Ready')
     const status = (await scene.get('whole'))?.status
@@ -28,7 +29,8 @@ describe('a whole snapshot', () => {
       format: 'Cow',
       template: false,
       diffFileCount: 3,
-      rootfs: { baseTemplate: '/srv/images/ubuntu.ext4' },
+      rootfs: { baseTemplate, baseTemplatePresent: true },
+      vmState: { vmm: 'firecracker', version: '8.0.0', architecture: 'x86_64', checksum: 'valid' },
       memory: {
         generation: '2',
         buildID: buildIDOf('whole', 2),

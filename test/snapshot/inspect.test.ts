@@ -5,7 +5,7 @@ import { inspectDirectory } from '../../src/snapshot/inspect.ts'
 import * as removal from '../../src/snapshot/remove.ts'
 import type { DirectoryReport, Report } from '../../src/snapshot/report.ts'
 import { TestBaseDir } from '../support/base-dir.ts'
-import { buildIDOf, writeSnapshot } from '../support/sample-snapshots.ts'
+import { buildIDOf, sampleSnapfile, writeSnapshot, writeTemplate } from '../support/sample-snapshots.ts'
 
 let disk: TestBaseDir
 beforeEach(() => {
@@ -28,7 +28,7 @@ const codes = (report: DirectoryReport) => report.findings.map(({ code }) => cod
 
 describe('inspectDirectory()', () => {
   test('tells a whole CoW snapshot with its generations', () => {
-    writeSnapshot(disk.path, 'snap', { generations: 2, baseTemplate: '/images/a.ext4' })
+    writeSnapshot(disk.path, 'snap', { generations: 2, baseTemplate: writeTemplate(disk.path) })
     const report = directory()
     expect(report).toMatchObject({
       exists: true,
@@ -41,7 +41,7 @@ describe('inspectDirectory()', () => {
     })
     expect(report.rootfs).toEqual({
       kind: 'ok',
-      value: { baseTemplate: '/images/a.ext4', baseTemplatePresent: undefined },
+      value: { baseTemplate: disk.at('images/minimal/rootfs.ext4'), baseTemplatePresent: true },
     })
     const files = report.diffFiles?.ok ? report.diffFiles.files : []
     expect(files.map(({ buildID }) => buildID)).toEqual([1, 2, 0].map((generation) => buildIDOf('snap', generation)))
@@ -88,6 +88,15 @@ describe('inspectDirectory()', () => {
       'HeaderUnsupported',
     ],
     ['a meta file that is no JSON', (at) => writeFileSync(`${at}/rootfs.meta`, '{'), 'RootfsMetaDamaged'],
+    ['a snapfile that is cut', (at) => truncateSync(`${at}/snapfile`, 40_000), 'VMStateDamaged'],
+    ['a snapfile that is empty', (at) => truncateSync(`${at}/snapfile`, 0), 'VMStateDamaged'],
+    [
+      'a snapfile that is padded',
+      (at) => writeFileSync(`${at}/snapfile`, Buffer.concat([sampleSnapfile(4096), Buffer.alloc(512)])),
+      'VMStateDamaged',
+    ],
+    ['memory that is being saved', (at) => writeFileSync(`${at}/memfile.raw`, ''), 'MemoryBeingSaved'],
+    ['a base template that is gone', (at) => rmSync(`${at}/../images`, { recursive: true }), 'BaseTemplateMissing'],
     ['a snapfile that is not there', (at) => rmSync(`${at}/snapfile`), 'FilesMissing'],
     [
       'a snapfile that is a link',
@@ -95,13 +104,29 @@ describe('inspectDirectory()', () => {
       'FilesMissing',
     ],
   ])('finds %s', (_, damage, code) => {
-    damage(writeSnapshot(disk.path, 'snap', { generations: 1, baseTemplate: '/images/a.ext4' }))
-    expect(codes(directory())).toEqual([code])
+    damage(writeSnapshot(disk.path, 'snap', { generations: 1, baseTemplate: writeTemplate(disk.path) }))
+    expect(codes(directory()).filter((found) => found !== 'DiffFilesUnreferenced')).toEqual([code])
     expect(directory().restorable).toBe(false)
   })
 
+  test('does not judge what it cannot see or does not know', () => {
+    const at = writeSnapshot(disk.path, 'snap', { baseTemplate: '/elsewhere/rootfs.ext4' })
+    expect(directory()).toMatchObject({ restorable: undefined })
+    expect(codes(directory())).toEqual(['BaseTemplateNotVisible'])
+    writeFileSync(`${at}/snapfile`, 'of another monitor')
+    expect(codes(directory())).toEqual(['VMStateUnknown', 'BaseTemplateNotVisible'])
+  })
+
+  test('follows no link to a base template', () => {
+    const baseTemplate = writeTemplate(disk.path)
+    writeSnapshot(disk.path, 'snap', { baseTemplate })
+    renameSync(disk.at('images'), disk.at('away'))
+    symlinkSync(disk.at('away'), disk.at('images'))
+    expect(codes(directory())).toEqual(['BaseTemplateMissing'])
+  })
+
   test('never waits for a FIFO or a device, and reads no directory as a file', () => {
-    const at = writeSnapshot(disk.path, 'snap', { baseTemplate: '/images/a.ext4' })
+    const at = writeSnapshot(disk.path, 'snap', { baseTemplate: writeTemplate(disk.path) })
     replace(`${at}/memfile.header`, () => execFileSync('mkfifo', [`${at}/memfile.header`]))
     replace(`${at}/rootfs.meta`, () => mkdirSync(`${at}/rootfs.meta`))
     const report = directory()
@@ -111,7 +136,8 @@ describe('inspectDirectory()', () => {
 
   test('lists diff files that no mapping names', () => {
     writeFileSync(`${writeSnapshot(disk.path, 'snap')}/memfile.left-over`, '')
-    expect(directory().unreferenced).toEqual(['memfile.left-over'])
+    expect(directory()).toMatchObject({ restorable: true, unreferenced: ['memfile.left-over'] })
+    expect(codes(directory())).toEqual(['DiffFilesUnreferenced'])
   })
 
   test('tells absence, and what else has the name', () => {

@@ -33,6 +33,10 @@ export function aReport(changes: Partial<DirectoryReport> = {}): DirectoryReport
       files: [{ buildID, file: `memfile.${buildID}`, allocatedBytes: 4096, apparentBytes: 8192, mappedBytes: 8192n }],
     },
     rootfs: { kind: 'missing' },
+    vmState: {
+      kind: 'ok',
+      value: { vmm: 'firecracker', version: '8.0.0', architecture: 'x86_64', checksum: 'valid', remark: '' },
+    },
     missing: [],
     unreferenced: [],
     findings: [],

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { closeSync, ftruncateSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import { CRC64 } from '../../src/snapshot/crc64.ts'
 import { encodeHeader, type Mapping } from '../../src/snapshot/header.ts'
 import { encodeMeta } from '../../src/snapshot/meta.ts'
 
@@ -28,7 +29,7 @@ export function writeSnapshot(baseDir: string, name: string, options: SampleOpti
   const { generations = 0, baseTemplate } = options
   const directory = join(baseDir, name)
   mkdirSync(directory, { recursive: true })
-  writeSparse(join(directory, 'snapfile'), 48 * 1024, 48 * 1024)
+  writeFileSync(join(directory, 'snapfile'), sampleSnapfile(48 * 1024))
   writeMemory(directory, name, generations)
   if (baseTemplate === undefined) writeSparse(join(directory, 'rootfs.ext4'), 256 * mebibyte, 3 * mebibyte)
   else {
@@ -36,6 +37,25 @@ export function writeSnapshot(baseDir: string, name: string, options: SampleOpti
     writeFileSync(join(directory, 'rootfs.meta'), encodeMeta({ baseTemplate }))
   }
   return directory
+}
+
+/** An image-only template below the base directory; the path that rootfs.meta of a CoW snapshot names. */
+export function writeTemplate(baseDir: string): string {
+  const directory = join(baseDir, 'images', 'minimal')
+  mkdirSync(directory, { recursive: true })
+  writeSparse(join(directory, 'rootfs.ext4'), 256 * mebibyte, mebibyte)
+  return join(directory, 'rootfs.ext4')
+}
+
+/** Bytes that Firecracker's loader would take for a whole snapfile of format 8.0.0: head, anything, checksum. */
+export function sampleSnapfile(lengthBytes: number): Buffer {
+  const bytes = Buffer.alloc(lengthBytes, 0xa5)
+  bytes.writeBigUInt64LE(0x0710198486640000n, 0)
+  bytes.writeBigUInt64LE(5n, 8)
+  bytes.write('8.0.0', 16, 'ascii')
+  const body = bytes.subarray(0, lengthBytes - 8)
+  bytes.writeBigUInt64LE(new CRC64().update(body).value, lengthBytes - 8)
+  return bytes
 }
 
 /** The first half of guest memory comes from generation 0, each later generation has written 1 MiB over it, the rest is zero. */

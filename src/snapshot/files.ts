@@ -1,0 +1,135 @@
+// Reads the three files of a snapshot directory that say something: header, meta and snapfile. Each answer is a verdict, never an exception.
+import { dirname } from 'node:path/posix'
+import type { BaseDirectory } from './base-directory.ts'
+import type { Directory } from './descriptor.ts'
+import { decodeHeader, HEADER_MAX_BYTES, type Header, HeaderError, type Shares, sharesOf } from './header.ts'
+import { type HeaderRemark, isForeignVersion, remarksOn } from './header-findings.ts'
+import { MEM_HEADER_FILE, parseName, ROOTFS_META_FILE, SNAP_FILE } from './layout.ts'
+import { decodeMeta, META_MAX_BYTES, MetaError } from './meta.ts'
+import { errnoOf, problemOf } from './problem.ts'
+import type { FileVerdict, HeaderSummary, Problem, RootfsSummary } from './report.ts'
+import { VM_STATE_MAX_BYTES, VMStateReader, type VMStateSummary } from './vmstate.ts'
+
+export interface HeaderLook {
+  readonly verdict: FileVerdict<HeaderSummary>
+  readonly shares: Shares | undefined
+  readonly remarks: readonly HeaderRemark[]
+}
+
+export function headerOf(directory: Directory): HeaderLook {
+  const without = (verdict: FileVerdict<HeaderSummary>) => ({ verdict, shares: undefined, remarks: [] })
+  const content = contentOf(directory, MEM_HEADER_FILE, HEADER_MAX_BYTES)
+  if (content.kind !== 'content') return without(content)
+  try {
+    const header = decodeHeader(content.bytes)
+    const shares = sharesOf(header)
+    const remarks = isForeignVersion(header.version) ? [] : remarksOn(header)
+    return { verdict: { kind: 'ok', value: summaryOf(header, shares) }, shares, remarks }
+  } catch (error) {
+    if (!(error instanceof HeaderError)) throw error
+    const isForeign = content.bytes.length >= 8 && isForeignVersion(firstNumber(content.bytes))
+    return without(damaged(isForeign ? 'unsupportedVersion' : error.kind, `${MEM_HEADER_FILE}: ${error.message}`))
+  }
+}
+
+function firstNumber(bytes: Uint8Array): bigint {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getBigUint64(0, true)
+}
+
+function summaryOf(header: Header, { zeroBytes }: Shares): HeaderSummary {
+  const { version, generation, buildID, baseBuildID, blockSizeBytes, sizeBytes, mappingCount } = header
+  return { version, generation, buildID, baseBuildID, blockSizeBytes, sizeBytes, mappings: mappingCount, zeroBytes }
+}
+
+export function rootfsOf(directory: Directory, base: BaseDirectory): FileVerdict<RootfsSummary> {
+  const content = contentOf(directory, ROOTFS_META_FILE, META_MAX_BYTES)
+  if (content.kind !== 'content') return content
+  try {
+    const { baseTemplate } = decodeMeta(content.bytes)
+    return { kind: 'ok', value: { baseTemplate, baseTemplatePresent: isPresent(baseTemplate, base) } }
+  } catch (error) {
+    if (error instanceof MetaError) return damaged(error.kind, `${ROOTFS_META_FILE}: ${error.message}`)
+    return { kind: 'unreadable', problem: problemOf(error, ROOTFS_META_FILE) }
+  }
+}
+
+/** undefined: it lies outside the base directory, where this process does not look. */
+function isPresent(baseTemplate: string, base: BaseDirectory): boolean | undefined {
+  if (!baseTemplate.startsWith(`${base.path}/`)) return undefined
+  const path = baseTemplate.slice(base.path.length + 1)
+  let name: string
+  try {
+    name = parseName(path)
+  } catch {
+    return undefined
+  }
+  const parent = dirname(name)
+  try {
+    using directory = base.root.descend(parent === '.' ? [] : parent.split('/'))
+    return directory?.statOf(name.slice(name.lastIndexOf('/') + 1))?.isFile() ?? false
+  } catch (error) {
+    if (errnoOf(error) === 'ENOTDIR') return false
+    throw error
+  }
+}
+
+export function vmStateOf(directory: Directory): FileVerdict<VMStateSummary> {
+  const reader = new VMStateReader()
+  try {
+    const file = directory.readPieces(SNAP_FILE, VM_STATE_MAX_BYTES, (piece) => reader.update(piece))
+    switch (file.kind) {
+      case 'absent':
+        return { kind: 'missing' }
+      case 'notAFile':
+        return damaged('notAFile', `${SNAP_FILE} is no regular file`)
+      case 'tooLarge':
+        return damaged('tooLarge', `${SNAP_FILE} has ${file.sizeBytes} bytes, at most ${VM_STATE_MAX_BYTES} are read`)
+      case 'read':
+        return file.sizeBytes === 0 ? damaged('empty', `${SNAP_FILE} is empty`) : { kind: 'ok', value: reader.end() }
+    }
+  } catch (error) {
+    return unreadable(error, SNAP_FILE)
+  }
+}
+
+function contentOf(
+  directory: Directory,
+  name: string,
+  maxBytes: number,
+): { kind: 'content'; bytes: Uint8Array } | Exclude<FileVerdict<never>, { kind: 'ok' }> {
+  try {
+    const file = directory.readFile(name, maxBytes)
+    switch (file.kind) {
+      case 'content':
+        return file
+      case 'absent':
+        return { kind: 'missing' }
+      case 'notAFile':
+        return damaged('notAFile', `${name} is no regular file`)
+      case 'tooLarge':
+        return damaged('tooLarge', `${name} has ${file.sizeBytes} bytes, at most ${maxBytes} are read`)
+    }
+  } catch (error) {
+    return unreadable(error, name)
+  }
+}
+
+function damaged(code: string, message: string): { kind: 'damaged'; code: string; message: string } {
+  return { kind: 'damaged', code, message }
+}
+
+/** A link under the name of a file is not followed, which counts as not there; a socket cannot be opened, which makes it no file. */
+function unreadable(
+  error: unknown,
+  name: string,
+): { kind: 'missing' } | { kind: 'damaged'; code: string; message: string } | { kind: 'unreadable'; problem: Problem } {
+  switch (errnoOf(error)) {
+    case 'ELOOP':
+      return { kind: 'missing' }
+    case 'ENXIO':
+    case 'ENODEV':
+      return damaged('notAFile', `${name} is no regular file`)
+    default:
+      return { kind: 'unreadable', problem: problemOf(error, name) }
+  }
+}
