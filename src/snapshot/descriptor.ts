@@ -67,11 +67,18 @@ export class Directory {
     const directory = opendirSync(this.#path('.') as string, { encoding, bufferSize: 256 })
     try {
       for (let entry = directory.readSync(); entry !== null; entry = directory.readSync()) {
-        yield entry as unknown as Dirent<Buffer>
+        yield this.#typed(entry as unknown as Dirent<Buffer>)
       }
     } finally {
       directory.closeSync()
     }
+  }
+
+  /** Some file systems leave the type out of their directory entries. */
+  #typed(entry: Dirent<Buffer>): Dirent<Buffer> {
+    if (fileTypeOf(entry) !== 'unknown') return entry
+    const stat = this.statOf(entry.name)
+    return stat === undefined ? entry : (Object.assign(stat, { name: entry.name }) as unknown as Dirent<Buffer>)
   }
 
   /** Of the directory itself. */

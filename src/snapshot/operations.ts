@@ -1,14 +1,18 @@
 // What the worker can be asked to do: each operation opens the base directory, checks its marker and answers with a value.
 import { BaseDirectory, openStorage, storageOf } from './base-directory.ts'
 import type { Failed, Recovered, RemovalTarget, Storage } from './disk.ts'
+import { loopDeviceOn } from './in-use.ts'
 import { inspectDirectory } from './inspect.ts'
 import { problemOf } from './problem.ts'
 import { MountedBelowError, type PurgeCount } from './purge.ts'
 import * as removal from './remove.ts'
 import type { Report } from './report.ts'
+import { Trash } from './trash.ts'
 
 /** One slice of a long removal: other work gets its turn in between. */
 const sliceMs = 200
+
+const inUse = (path: string) => loopDeviceOn(path)
 
 export interface OperationOptions {
   readonly baseDir: string
@@ -36,6 +40,8 @@ export function operations({ baseDir, settleTimeMs }: OperationOptions) {
       try {
         using opened = base
         opened.mark()
+        using trash = Trash.ensure(opened)
+        trash.keepReserve()
       } catch (error) {
         return { kind: 'unknown', problem: problemOf(error, baseDir) }
       }
@@ -46,16 +52,16 @@ export function operations({ baseDir, settleTimeMs }: OperationOptions) {
       return 'name' in report ? report : { ...report, name, path: `${baseDir}/${name}` }
     },
     checkRemovable: (target: RemovalTarget) =>
-      onStorage(target.storageID, (base) => removal.checkRemovable(base, target)),
+      onStorage(target.storageID, (base) => removal.checkRemovable(base, target, inUse)),
     stage: (target: RemovalTarget, notAfter: bigint) =>
-      onStorage(target.storageID, (base) => removal.stage(base, target, notAfter)),
+      onStorage(target.storageID, (base) => removal.stage(base, target, notAfter, inUse)),
     unstage: (target: RemovalTarget) => onStorage(target.storageID, (base) => removal.unstage(base, target)),
     bury: (target: RemovalTarget) => onStorage(target.storageID, (base) => removal.bury(base, target)),
     /** `done: false`: the slice is over, there is more */
     purge: (target: RemovalTarget) =>
       onStorage(target.storageID, (base) => {
         const count: PurgeCount = { bytes: 0, files: 0 }
-        const done = removal.purge(base, target.uid, count, sliceMs)
+        const done = removal.purge(base, target, count, sliceMs)
         return { kind: 'slice' as const, done, ...count }
       }),
     prove: (target: RemovalTarget) => onStorage(target.storageID, (base) => removal.prove(base, target)),

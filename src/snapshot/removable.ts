@@ -1,35 +1,92 @@
-// May this directory be removed as a snapshot? What the disk itself says against it; claims and policies are not known here.
+// May this directory be removed as a snapshot? What the disk and the node say against it; claims and policies are not known here.
+import type { BaseDirectory } from './base-directory.ts'
 import type { Directory } from './descriptor.ts'
 import type { DiskBlock } from './disk.ts'
-import { isSnapshotFile } from './layout.ts'
+import { isSnapshotFile, OWN_DIRECTORY, ROOTFS_FILE, ROOTFS_META_FILE } from './layout.ts'
+import { decodeMeta, META_MAX_BYTES, MetaError } from './meta.ts'
 
 /** As deep as names of the API reach, and then some; below that nothing can be a snapshot of ours. */
 const searchDepth = 8
-const maxEntries = 100_000
 
-/** undefined: nothing speaks against it. Throws what the system calls throw. */
-export function blockOf(directory: Directory, path: string): DiskBlock | undefined {
-  const below = findSnapshot(directory, '', 0, { left: maxEntries })
-  if (below !== undefined) return blocked('SnapshotsBelow', `${path}/${below} is a snapshot directory inside this one`)
+/** Who uses files below a directory of the node, in words; undefined: nobody that can be seen. */
+export type InUse = (path: string) => string | undefined
+
+/** undefined: nothing speaks against it. `directory` may have been renamed already; `name` is the one it goes by. Throws system errors. */
+export function blockOf(directory: Directory, base: BaseDirectory, name: string, inUse: InUse): DiskBlock | undefined {
+  const path = `${base.path}/${name}`
+  const user = inUse(path)
+  if (user !== undefined) return blocked('InUse', `${path} is in use: ${user}`)
+  const below = find(directory, (entry, depth) => depth > 0 && isSnapshotEntry(entry), false)
+  if (below?.isMount) return blocked('InUse', `another file system is mounted at ${path}/${below.path}`)
+  if (below !== undefined)
+    return blocked('SnapshotsBelow', `${path}/${below.path} is a snapshot directory inside this one`)
   const entries = directory.entries()
-  const isSnapshot = entries.some((entry) => !entry.isDirectory() && isSnapshotFile(entry.name.toString('utf8')))
-  if (entries.length === 0 || isSnapshot) return undefined
-  return blocked('NotASnapshot', `${path} is not empty and holds no snapshot file`)
+  if (entries.length > 0 && !entries.some(isSnapshotEntry)) {
+    return blocked('NotASnapshot', `${path} is not empty and holds no snapshot file`)
+  }
+  return entries.some((entry) => nameOf(entry) === ROOTFS_FILE) ? templateBlock(base, path) : undefined
 }
 
-/** First directory below that holds a snapshot file, by its path from here. */
-function findSnapshot(directory: Directory, path: string, depth: number, budget: { left: number }): string | undefined {
-  if (depth >= searchDepth) return undefined
-  for (const entry of directory.entries()) {
-    if (budget.left-- <= 0) return undefined
-    if (depth > 0 && !entry.isDirectory() && isSnapshotFile(entry.name.toString('utf8'))) return path
-    if (!entry.isDirectory()) continue
-    using below = directory.openDirectory(entry.name)
-    const name = entry.name.toString('utf8')
-    const found = findSnapshot(below, path === '' ? name : `${path}/${name}`, depth + 1, budget)
-    if (found !== undefined) return found
+/** A CoW file is worthless without the exact image below it. */
+function templateBlock(base: BaseDirectory, path: string): DiskBlock | undefined {
+  const template = `${path}/${ROOTFS_FILE}`
+  const user = find(
+    base.root,
+    (entry, _, parent) => nameOf(entry) === ROOTFS_META_FILE && baseTemplateIn(parent) === template,
+    true,
+  )
+  if (user === undefined) return undefined
+  return blocked('BaseTemplateInUse', `${template} is the base template of ${base.path}/${user.path}`)
+}
+
+function baseTemplateIn(directory: Directory): string | undefined {
+  const file = directory.readFile(ROOTFS_META_FILE, META_MAX_BYTES)
+  if (file.kind !== 'content') return undefined
+  try {
+    return decodeMeta(file.bytes).baseTemplate
+  } catch (error) {
+    if (error instanceof MetaError) return undefined
+    throw error
   }
-  return undefined
+}
+
+type Entry = ReturnType<Directory['entries']>[number]
+type Match = (entry: Entry, depth: number, parent: Directory) => boolean
+
+interface Found {
+  /** from the directory that was searched */
+  readonly path: string
+  /** another file system is mounted there, and was not searched */
+  readonly isMount: boolean
+}
+
+/** The first directory that holds an entry that matches, or where another file system begins. Our own directory is no part of it. */
+function find(directory: Directory, matches: Match, crossesMounts: boolean): Found | undefined {
+  const device = directory.stat().dev
+  const search = (here: Directory, path: string, depth: number): Found | undefined => {
+    if (!crossesMounts && here.stat().dev !== device) return { path, isMount: true }
+    for (const entry of here.stream()) {
+      if (!entry.isDirectory()) {
+        if (matches(entry, depth, here)) return { path, isMount: false }
+        continue
+      }
+      const name = nameOf(entry)
+      if (depth + 1 >= searchDepth || name === OWN_DIRECTORY) continue
+      using below = here.openDirectory(entry.name)
+      const found = search(below, path === '' ? name : `${path}/${name}`, depth + 1)
+      if (found !== undefined) return found
+    }
+    return undefined
+  }
+  return search(directory, '', 0)
+}
+
+function isSnapshotEntry(entry: Entry): boolean {
+  return !entry.isDirectory() && isSnapshotFile(nameOf(entry))
+}
+
+function nameOf(entry: Entry): string {
+  return entry.name.toString('utf8')
 }
 
 function blocked(code: DiskBlock['code'], message: string): DiskBlock {

@@ -6,26 +6,20 @@ import type { DiskBlock, Recovered, RemovalTarget } from './disk.ts'
 import { parseName } from './layout.ts'
 import { errnoOf } from './problem.ts'
 import { emptyDirectory, type PurgeCount } from './purge.ts'
-import { blockOf } from './removable.ts'
-import { deadName, Trash } from './trash.ts'
-
-/** A directory name taken apart: where it stands and what it is called there. */
-interface Place {
-  readonly parents: readonly string[]
-  readonly leaf: string
-}
-
-function placeOf(name: string): Place {
-  const segments = parseName(name).split('/')
-  return { parents: segments.slice(0, -1), leaf: segments.at(-1) ?? '' }
-}
+import { blockOf, type InUse } from './removable.ts'
+import { type Grave, placeOf, siblingGrave, Trash, type TrashEntry } from './trash.ts'
 
 export type Staged = { readonly kind: 'staged' | 'absent' | 'expired' } | DiskBlock
+type Names = Pick<RemovalTarget, 'uid' | 'name'>
 
 /** Rule 6 on the directory as it stands under its name; nothing to say where it is not there any more. */
-export function checkRemovable(base: BaseDirectory, target: RemovalTarget): { readonly kind: 'removable' } | DiskBlock {
+export function checkRemovable(
+  base: BaseDirectory,
+  target: RemovalTarget,
+  inUse: InUse,
+): { readonly kind: 'removable' } | DiskBlock {
   using directory = base.root.descend(parseName(target.name).split('/'))
-  const block = directory === undefined ? undefined : blockOf(directory, `${base.path}/${target.name}`)
+  const block = directory === undefined ? undefined : blockOf(directory, base, target.name, inUse)
   return block ?? { kind: 'removable' }
 }
 
@@ -33,11 +27,11 @@ export function checkRemovable(base: BaseDirectory, target: RemovalTarget): { re
  * Renames the recorded directory into the trash and looks again; on any difference it goes back.
  * `notAfter`: process.hrtime.bigint() after which nothing is renamed any more.
  */
-export function stage(base: BaseDirectory, target: RemovalTarget, notAfter: bigint): Staged {
+export function stage(base: BaseDirectory, target: RemovalTarget, notAfter: bigint, inUse: InUse): Staged {
   const { parents, leaf } = placeOf(target.name)
   using trash = Trash.ensure(base)
-  const pending = trash.pendingAround(target.name)
-  if (pending.length > 0) return nameTaken(`${base.path}/${target.name} waits for ${pending[0]?.uid} in the trash`)
+  const [pending] = trash.pendingAround(target.name)
+  if (pending !== undefined) return nameTaken(`${base.path}/${target.name} waits for ${pending.uid} in the trash`)
   using parent = base.root.descend(parents)
   if (parent === undefined || !holds(parent, leaf, target)) return { kind: 'absent' }
   trash.recordName(target.uid, target.name)
@@ -46,40 +40,65 @@ export function stage(base: BaseDirectory, target: RemovalTarget, notAfter: bigi
     return { kind: 'expired' }
   }
   // Crash from here to bury: the start-up rule renames it back.
-  parent.rename(leaf, trash.directory, target.uid)
-  trash.directory.sync()
-  parent.sync()
-  const difference = differenceIn(trash, target, `${base.path}/${target.name}`)
+  const grave = renameAway(parent, leaf, trash, target.uid)
+  const difference = differenceIn(grave, base, target, inUse)
   if (difference === undefined) return { kind: 'staged' }
   const back = unstage(base, target)
   return back.kind === 'restored' ? difference : back
 }
 
-function differenceIn(trash: Trash, target: RemovalTarget, path: string): DiskBlock | undefined {
-  if (!holds(trash.directory, target.uid, target)) {
-    return { kind: 'blocked', code: 'IdentityChanged', message: `${path} was replaced while it was being removed` }
+function renameAway(parent: Directory, leaf: string, trash: Trash, uid: string): Grave {
+  let grave = trash.grave(uid)
+  try {
+    parent.rename(leaf, grave.directory, grave.pendingName)
+  } catch (error) {
+    if (errnoOf(error) !== 'EXDEV') {
+      trash.forgetName(uid)
+      throw error
+    }
+    grave = siblingGrave(parent, uid)
+    parent.rename(leaf, grave.directory, grave.pendingName)
   }
-  using directory = trash.directory.openDirectory(target.uid)
-  return blockOf(directory, path)
+  grave.directory.sync()
+  parent.sync()
+  return grave
+}
+
+function differenceIn(grave: Grave, base: BaseDirectory, target: RemovalTarget, inUse: InUse): DiskBlock | undefined {
+  const { directory, pendingName } = grave
+  if (!holds(directory, pendingName, target)) {
+    const message = `${base.path}/${target.name} was replaced while it was being removed`
+    return { kind: 'blocked', code: 'IdentityChanged', message }
+  }
+  using staged = directory.openDirectory(pendingName)
+  return blockOf(staged, base, target.name, inUse)
 }
 
 /** Puts the directory back under its name. A name that is taken meanwhile is not touched. */
-export function unstage(
-  base: BaseDirectory,
-  { uid, name }: Pick<RemovalTarget, 'uid' | 'name'>,
-): { readonly kind: 'restored' } | DiskBlock {
+export function unstage(base: BaseDirectory, { uid, name }: Names): { readonly kind: 'restored' } | DiskBlock {
   const { parents, leaf } = placeOf(name)
   using trash = Trash.ensure(base)
-  if (trash.directory.statOf(uid) === undefined) return { kind: 'restored' }
+  const isPending = trash.inGraves({ uid, name }, (grave) => grave.directory.statOf(grave.pendingName)) !== undefined
+  if (!isPending) return { kind: 'restored' }
   using parent = ensure(base.root, parents)
   if (parent === undefined || parent.statOf(leaf) !== undefined) {
     return nameTaken(`${base.path}/${name} is taken; the directory of that name waits in the trash as ${uid}`)
   }
-  trash.directory.rename(uid, parent, leaf)
-  parent.sync()
-  trash.directory.sync()
+  inPendingGrave(trash, { uid, name }, (grave) => {
+    grave.directory.rename(grave.pendingName, parent, leaf)
+    parent.sync()
+    grave.directory.sync()
+  })
   trash.forgetName(uid)
   return { kind: 'restored' }
+}
+
+function inPendingGrave(trash: Trash, entry: TrashEntry, run: (grave: Grave) => void): void {
+  trash.inGraves(entry, (grave) => {
+    if (grave.directory.statOf(grave.pendingName) === undefined) return undefined
+    run(grave)
+    return true
+  })
 }
 
 /** Parents may have been cleared away meanwhile; undefined where something else than a directory has taken a name of them. */
@@ -88,7 +107,7 @@ function ensure(root: Directory, segments: readonly string[]): Directory | undef
   for (const segment of segments) {
     using parent = current
     try {
-      current = parent.ensureDirectory(segment)
+      current = parent.ensureDirectory(segment, 0o755)
     } catch (error) {
       if (errnoOf(error) === 'ENOTDIR') return undefined
       throw error
@@ -98,29 +117,33 @@ function ensure(root: Directory, segments: readonly string[]): Directory | undef
 }
 
 /** The point of no return. */
-export function bury(base: BaseDirectory, { uid }: RemovalTarget): { readonly kind: 'buried' } {
+export function bury(base: BaseDirectory, { uid, name }: Names): { readonly kind: 'buried' } {
   using trash = Trash.ensure(base)
-  if (trash.directory.statOf(deadName(uid)) === undefined) {
-    trash.directory.rename(uid, trash.directory, deadName(uid))
-    trash.directory.sync()
-  }
+  inPendingGrave(trash, { uid, name }, (grave) => {
+    grave.directory.rename(grave.pendingName, grave.directory, grave.deadName)
+    grave.directory.sync()
+  })
   return { kind: 'buried' }
 }
 
-/** One slice of the removal of `<uid>.dead`: true when nothing of it is left. Adds to `count`. */
-export function purge(base: BaseDirectory, uid: string, count: PurgeCount, sliceMs: number): boolean {
+/** One slice of the removal of what was buried: true when nothing of it is left. Adds to `count`. */
+export function purge(base: BaseDirectory, entry: TrashEntry, count: PurgeCount, sliceMs: number): boolean {
   using trash = Trash.open(base)
   if (trash === undefined) return true
-  if (trash.directory.statOf(deadName(uid)) !== undefined) {
-    {
-      using dead = trash.directory.openDirectory(deadName(uid))
-      if (!emptyDirectory(dead, count, { until: performance.now() + sliceMs })) return false
-    }
-    trash.directory.removeDirectory(deadName(uid))
-    count.files++
-    trash.directory.sync()
+  const isDone = trash.inGraves(entry, (grave) => purgeIn(grave, count, sliceMs)) ?? true
+  if (isDone && !trash.content().pending.some(({ uid }) => uid === entry.uid)) trash.forgetName(entry.uid)
+  return isDone
+}
+
+function purgeIn({ directory, deadName }: Grave, count: PurgeCount, sliceMs: number): boolean | undefined {
+  if (directory.statOf(deadName) === undefined) return undefined
+  {
+    using dead = directory.openDirectory(deadName)
+    if (!emptyDirectory(dead, count, { until: performance.now() + sliceMs })) return false
   }
-  if (trash.directory.statOf(uid) === undefined) trash.forgetName(uid)
+  directory.removeDirectory(deadName)
+  count.files++
+  directory.sync()
   return true
 }
 
@@ -130,14 +153,13 @@ export type Proof = { readonly kind: 'gone' } | { readonly kind: 'present'; read
 export function prove(base: BaseDirectory, target: RemovalTarget): Proof {
   const { parents, leaf } = placeOf(target.name)
   using trash = Trash.open(base)
-  const [pending] = trash?.pendingAround(target.name) ?? []
-  if (pending !== undefined) return { kind: 'present', where: `.vmsnapshot/trash/${pending.uid}` }
-  if (trash?.directory.statOf(deadName(target.uid)) !== undefined) {
-    return { kind: 'present', where: `.vmsnapshot/trash/${deadName(target.uid)}` }
-  }
+  const { pending = [], dead = [] } = trash?.content() ?? {}
+  const left = trash?.pendingAround(target.name)[0] ?? [...pending, ...dead].find(({ uid }) => uid === target.uid)
+  if (left !== undefined) return { kind: 'present', where: `the trash, as ${left.uid}` }
   using parent = base.root.descend(parents)
-  if (parent !== undefined && holds(parent, leaf, target))
+  if (parent !== undefined && holds(parent, leaf, target)) {
     return { kind: 'present', where: `${base.path}/${target.name}` }
+  }
   return { kind: 'gone' }
 }
 
@@ -148,20 +170,21 @@ function holds(parent: Directory, name: string, { identity }: RemovalTarget): bo
 
 /** One slice of the start-up rule: the answer once everything is in order, undefined while there is more to remove. */
 export function recover(base: BaseDirectory, sliceMs: number, finished: Set<string>): Recovered | undefined {
-  using trash = Trash.open(base)
-  const { pending, dead, nameOnly } = trash?.content() ?? { pending: [], dead: [], nameOnly: [] }
-  for (const uid of nameOnly) trash?.forgetName(uid)
-  for (const uid of dead) {
-    finished.add(uid)
-    if (!purge(base, uid, { bytes: 0, files: 0 }, sliceMs)) return undefined
+  using trash = Trash.ensure(base)
+  const { pending, dead, nameOnly } = trash.content()
+  for (const uid of nameOnly) trash.forgetName(uid)
+  for (const entry of dead) {
+    finished.add(entry.uid)
+    if (!purge(base, entry, { bytes: 0, files: 0 }, sliceMs)) return undefined
   }
   const restored: string[] = []
   const nameTaken: { uid: string; name: string }[] = []
   // Parents before what lies in them, so that nothing finds its place taken by a directory made for it.
-  for (const { uid, name } of [...pending].sort((a, b) => (a.name ?? '').length - (b.name ?? '').length)) {
+  for (const { uid, name } of pending.toSorted((a, b) => (a.name ?? '').length - (b.name ?? '').length)) {
     if (name !== undefined && unstage(base, { uid, name }).kind === 'restored') restored.push(name)
     else nameTaken.push({ uid, name: name ?? '' })
   }
+  trash.keepReserve()
   return { kind: 'recovered', finished: [...finished], restored, nameTaken }
 }
 

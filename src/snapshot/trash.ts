@@ -1,13 +1,17 @@
 // The trash below the base directory: where a directory waits between the rename and the removal, or the way back.
 // `<uid>` is a directory that was taken out of the way and may still go back to the name in `<uid>.name`; `<uid>.dead` is only ever finished.
+// A directory on another file system cannot be renamed into it: it waits as `.vmsnapshot-<uid>` beside its own name, which is recorded here too.
 import type { BaseDirectory } from './base-directory.ts'
 import type { Directory } from './descriptor.ts'
 import { OWN_DIRECTORY, parseName } from './layout.ts'
 import { errnoOf } from './problem.ts'
 
-export const TRASH_DIRECTORY = 'trash'
+const trashDirectory = 'trash'
 const nameSuffix = '.name'
 const deadSuffix = '.dead'
+const reserveName = '.reserve'
+const reserveContent = 'kept free for the removal of snapshots from a full disk\n'.repeat(1_024)
+const siblingPrefix = `${OWN_DIRECTORY}-`
 /** Four segments of 255 bytes and their slashes, with room to spare. */
 const nameMaxBytes = 4_096
 
@@ -19,36 +23,95 @@ export interface TrashEntry {
 
 export interface TrashContent {
   readonly pending: readonly TrashEntry[]
-  readonly dead: readonly string[]
+  readonly dead: readonly TrashEntry[]
   /** names on record without a directory: the process ended between the two */
   readonly nameOnly: readonly string[]
 }
 
+/** A directory name taken apart: where it stands and what it is called there. */
+export interface Place {
+  readonly parents: readonly string[]
+  readonly leaf: string
+}
+
+/** Throws RangeError for a name that could lead out of the base directory. */
+export function placeOf(name: string): Place {
+  const segments = parseName(name).split('/')
+  return { parents: segments.slice(0, -1), leaf: segments.at(-1) ?? '' }
+}
+
+/** One of the two spots where the directory of a uid can lie. */
+export interface Grave {
+  readonly directory: Directory
+  readonly pendingName: string
+  readonly deadName: string
+}
+
+export function siblingGrave(parent: Directory, uid: string): Grave {
+  return { directory: parent, pendingName: siblingPrefix + uid, deadName: siblingPrefix + uid + deadSuffix }
+}
+
 export class Trash {
   readonly directory: Directory
+  readonly #root: Directory
 
-  private constructor(directory: Directory) {
+  private constructor(directory: Directory, root: Directory) {
     this.directory = directory
+    this.#root = root
   }
 
   /** undefined: there is none, so nothing lies in it. */
   static open({ root }: BaseDirectory): Trash | undefined {
-    const directory = root.descend([OWN_DIRECTORY, TRASH_DIRECTORY])
-    return directory === undefined ? undefined : new Trash(directory)
+    const directory = root.descend([OWN_DIRECTORY, trashDirectory])
+    return directory === undefined ? undefined : new Trash(directory, root)
   }
 
   static ensure({ root }: BaseDirectory): Trash {
     using own = root.ensureDirectory(OWN_DIRECTORY)
-    return new Trash(own.ensureDirectory(TRASH_DIRECTORY))
+    return new Trash(own.ensureDirectory(trashDirectory), root)
+  }
+
+  grave(uid: string): Grave {
+    return { directory: this.directory, pendingName: uid, deadName: uid + deadSuffix }
+  }
+
+  /** The answer of `run` for the first spot where it has one: here, then beside the name. */
+  inGraves<T>({ uid, name }: TrashEntry, run: (grave: Grave) => T | undefined): T | undefined {
+    const here = run(this.grave(uid))
+    if (here !== undefined || name === undefined) return here
+    using parent = this.#parentOf(name)
+    return parent === undefined ? undefined : run(siblingGrave(parent, uid))
+  }
+
+  /** undefined too where something else than a directory stands in the way: then nothing of ours can lie there. */
+  #parentOf(name: string): Directory | undefined {
+    try {
+      return this.#root.descend(placeOf(name).parents)
+    } catch (error) {
+      if (errnoOf(error) === 'ENOTDIR') return undefined
+      throw error
+    }
   }
 
   content(): TrashContent {
-    const names = this.directory.entries().map((entry) => entry.name.toString('utf8'))
-    const dead = names.filter((name) => name.endsWith(deadSuffix)).map((name) => name.slice(0, -deadSuffix.length))
-    const uids = names.filter((name) => !name.endsWith(deadSuffix) && !name.endsWith(nameSuffix))
-    const recorded = names.filter((name) => name.endsWith(nameSuffix)).map((name) => name.slice(0, -nameSuffix.length))
-    const nameOnly = recorded.filter((uid) => !uids.includes(uid) && !dead.includes(uid))
-    return { dead, nameOnly, pending: uids.map((uid) => ({ uid, name: this.nameOf(uid) })) }
+    const names = this.directory
+      .entries()
+      .map((entry) => entry.name.toString('utf8'))
+      .filter((name) => name !== reserveName)
+    const without = (suffix: string) =>
+      names.filter((name) => name.endsWith(suffix)).map((name) => name.slice(0, -suffix.length))
+    const here = names.filter((name) => !name.endsWith(deadSuffix) && !name.endsWith(nameSuffix))
+    const uids = new Set([...here, ...without(deadSuffix), ...without(nameSuffix)])
+    const entries = [...uids].map((uid) => ({ uid, name: this.nameOf(uid) }))
+    const pending = entries.filter((entry) => this.#has(entry, 'pendingName'))
+    const dead = entries.filter((entry) => this.#has(entry, 'deadName'))
+    const found = new Set([...pending, ...dead])
+    return { pending, dead, nameOnly: entries.filter((entry) => !found.has(entry)).map(({ uid }) => uid) }
+  }
+
+  #has(entry: TrashEntry, which: 'pendingName' | 'deadName'): boolean {
+    const found = this.inGraves(entry, (grave) => grave.directory.statOf(grave[which]))
+    return found !== undefined
   }
 
   /** Pending entries of the same name, one above it or one below: while there is one, nothing is proven absent or removed there. */
@@ -72,8 +135,33 @@ export class Trash {
   recordName(uid: string, name: string): void {
     if (this.nameOf(uid) === name) return
     this.forgetName(uid)
-    this.directory.createFile(uid + nameSuffix, name)
+    try {
+      this.directory.createFile(uid + nameSuffix, name)
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOSPC' || !this.#spendReserve()) throw error
+      this.forgetName(uid)
+      this.directory.createFile(uid + nameSuffix, name)
+    }
     this.directory.sync()
+  }
+
+  /** A full disk is when people remove most: what a removal itself needs to write is kept free for it. */
+  keepReserve(): void {
+    try {
+      if (this.directory.statOf(reserveName) === undefined) this.directory.createFile(reserveName, reserveContent)
+    } catch (error) {
+      const errno = errnoOf(error)
+      if (errno !== 'ENOSPC' && errno !== 'EROFS' && errno !== 'EDQUOT') throw error
+      if (errno !== 'EROFS') this.#spendReserve()
+    }
+  }
+
+  #spendReserve(): boolean {
+    if (this.directory.statOf(reserveName) === undefined) return false
+    this.directory.unlink(reserveName)
+    // Freed blocks are there for others once the journal is committed.
+    this.directory.sync()
+    return true
   }
 
   forgetName(uid: string): void {
@@ -87,10 +175,6 @@ export class Trash {
   [Symbol.dispose](): void {
     this.directory[Symbol.dispose]()
   }
-}
-
-export function deadName(uid: string): string {
-  return uid + deadSuffix
 }
 
 function isRelated(a: string, b: string): boolean {

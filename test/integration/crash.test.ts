@@ -51,7 +51,7 @@ describe('an agent that is killed', () => {
       const next = node.start()
       await scene.gone(name)
       expect(filesOf(name)).toBe(0)
-      expect(readdirSync(node.path('.vmsnapshot', 'trash'))).toEqual([])
+      expect(readdirSync(node.path('.vmsnapshot', 'trash'))).toEqual(['.reserve'])
       await next.end()
     }
     console.log(

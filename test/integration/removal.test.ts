@@ -28,7 +28,7 @@ async function claim(name: string, snapshotName: string, spec: object = {}): Pro
 }
 
 function trash(): readonly string[] {
-  return readdirSync(node.path('.vmsnapshot', 'trash'))
+  return readdirSync(node.path('.vmsnapshot', 'trash')).filter((name) => name !== '.reserve')
 }
 
 test('a deleted snapshot leaves neither directory nor trash', async () => {

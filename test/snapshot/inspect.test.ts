@@ -153,7 +153,7 @@ describe('inspectDirectory()', () => {
   test('calls nothing absent that waits in the trash', () => {
     writeSnapshot(disk.path, 'group/snap')
     using base = disk.open()
-    removal.stage(base, disk.target('group/snap'), process.hrtime.bigint() + 10_000_000_000n)
+    removal.stage(base, disk.target('group/snap'), process.hrtime.bigint() + 10_000_000_000n, () => undefined)
     expect(inspect('group/snap')).toMatchObject({ kind: 'unknown', problem: { code: 'TrashNotInOrder' } })
     renameSync(disk.at('group'), disk.at('away'))
     expect(inspect('group')).toMatchObject({ kind: 'unknown' })

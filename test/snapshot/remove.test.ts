@@ -1,9 +1,10 @@
 import { existsSync, linkSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { RemovalTarget } from '../../src/snapshot/disk.ts'
+import { loopDeviceOn } from '../../src/snapshot/in-use.ts'
 import * as removal from '../../src/snapshot/remove.ts'
 import { TestBaseDir } from '../support/base-dir.ts'
-import { writeSnapshot } from '../support/sample-snapshots.ts'
+import { writeSnapshot, writeTemplate } from '../support/sample-snapshots.ts'
 
 let disk: TestBaseDir
 beforeEach(() => {
@@ -11,6 +12,7 @@ beforeEach(() => {
 })
 afterEach(() => disk[Symbol.dispose]())
 
+const unused = () => undefined
 const later = () => process.hrtime.bigint() + 10_000_000_000n
 
 function on<T>(run: (base: ReturnType<TestBaseDir['open']>) => T): T {
@@ -18,17 +20,17 @@ function on<T>(run: (base: ReturnType<TestBaseDir['open']>) => T): T {
   return run(base)
 }
 
-const stage = (target: RemovalTarget) => on((base) => removal.stage(base, target, later()))
+const stage = (target: RemovalTarget) => on((base) => removal.stage(base, target, later(), unused))
 const unstage = (target: RemovalTarget) => on((base) => removal.unstage(base, target))
 const bury = (target: RemovalTarget) => on((base) => removal.bury(base, target))
 const prove = (target: RemovalTarget) => on((base) => removal.prove(base, target))
 const recover = () => on((base) => removal.recover(base, 10_000, new Set()))
-const checkRemovable = (target: RemovalTarget) => on((base) => removal.checkRemovable(base, target))
+const checkRemovable = (target: RemovalTarget) => on((base) => removal.checkRemovable(base, target, unused))
 
 function purge(target: RemovalTarget, sliceMs = 10_000) {
   const count = { bytes: 0, files: 0 }
   let slices = 1
-  while (!on((base) => removal.purge(base, target.uid, count, sliceMs))) slices++
+  while (!on((base) => removal.purge(base, target, count, sliceMs))) slices++
   return { ...count, slices }
 }
 
@@ -66,7 +68,7 @@ describe('a removal', () => {
 
   test('renames nothing once its barrier has aged', () => {
     const target = snapshot()
-    expect(on((base) => removal.stage(base, target, process.hrtime.bigint()))).toEqual({ kind: 'expired' })
+    expect(on((base) => removal.stage(base, target, process.hrtime.bigint(), unused))).toEqual({ kind: 'expired' })
     expect(existsSync(disk.at('snap', 'snapfile'))).toBe(true)
     expect(disk.trash).toEqual([])
   })
@@ -159,6 +161,41 @@ describe('what is refused', () => {
     expect(stage(target)).toMatchObject({ code: 'SnapshotsBelow' })
     expect(existsSync(disk.at('snap', 'a', 'b', 'snapfile'))).toBe(true)
     expect(disk.trash).toEqual([])
+  })
+})
+
+describe('what is in use', () => {
+  test('keeps a directory whose user is named', () => {
+    const target = snapshot()
+    const inUse = (path: string) => `loop7 has ${path}/rootfs.ext4`
+    expect(on((base) => removal.checkRemovable(base, target, inUse))).toMatchObject({
+      code: 'InUse',
+      message: `${disk.at('snap')} is in use: loop7 has ${disk.at('snap', 'rootfs.ext4')}`,
+    })
+    expect(on((base) => removal.stage(base, target, later(), inUse))).toMatchObject({ code: 'InUse' })
+    expect(existsSync(disk.at('snap', 'snapfile'))).toBe(true)
+  })
+
+  test('keeps a template that another snapshot lies over, until that is gone', () => {
+    writeSnapshot(disk.path, 'vm/a', { baseTemplate: writeTemplate(disk.path) })
+    const template = disk.target('images/minimal')
+    expect(checkRemovable(template)).toMatchObject({
+      code: 'BaseTemplateInUse',
+      message: expect.stringContaining(disk.at('vm', 'a')),
+    })
+    rmSync(disk.at('vm'), { recursive: true })
+    expect(checkRemovable(template)).toEqual({ kind: 'removable' })
+  })
+
+  test('is seen by the backing file of a loop device', () => {
+    const sys = `${disk.root}/sys`
+    mkdirSync(`${sys}/loop0/loop`, { recursive: true })
+    mkdirSync(`${sys}/loop1`, { recursive: true })
+    mkdirSync(`${sys}/sda`, { recursive: true })
+    writeFileSync(`${sys}/loop0/loop/backing_file`, `${disk.at('snap', 'rootfs.ext4')} (deleted)\n`)
+    expect(loopDeviceOn(disk.at('snap'), sys)).toContain('loop0')
+    expect(loopDeviceOn(disk.at('sna'), sys)).toBeUndefined()
+    expect(loopDeviceOn(disk.at('snap'), `${disk.root}/none`)).toBeUndefined()
   })
 })
 

@@ -38,7 +38,9 @@ export class TestBaseDir {
   }
 
   get trash(): readonly string[] {
-    return readdirSync(this.at('.vmsnapshot', 'trash')).sort()
+    return readdirSync(this.at('.vmsnapshot', 'trash'))
+      .filter((name) => name !== '.reserve')
+      .sort()
   }
 
   get marker(): string {
