@@ -132,6 +132,78 @@ export function agentConfig(args: readonly string[], env: NodeJS.ProcessEnv = pr
   }
 }
 
+export interface InspectConfig {
+  /** a base directory, or with neither names nor `all` one snapshot directory */
+  readonly directory: string
+  readonly names: readonly string[]
+  readonly all: boolean
+  readonly output: 'table' | 'wide' | 'json'
+  readonly settleTimeMs: number
+  /** file that the picture of the memory image goes to */
+  readonly svg: string | undefined
+}
+
+export const inspectUsage = `Usage: vmsnapshot inspect DIR [NAME ...] [-o table|wide|json] [--svg=FILE]
+       vmsnapshot inspect DIR --all [-o table|wide|json]
+
+Without a name DIR is one snapshot directory, else it is the base directory that the names are below.
+
+  --all              every snapshot directory below DIR, with totals and what depends on what
+  -o, --output       table, wide, or json: one object a line (docs/inspect.md)
+  --svg FILE         picture of the memory image of the first name
+  --settle-time      changes younger than this count as still going on (default 10s)
+
+Exit code: 0 everything is restorable, 1 something is not, 2 a mistake on the command line, 3 something could not be judged.`
+
+/** Throws ConfigError. */
+export function inspectConfig(args: readonly string[]): InspectConfig {
+  const { values, positionals } = inspectArguments(args)
+  const [directory, ...names] = positionals
+  if (directory === undefined) throw new ConfigError('DIR is not given, expected a directory; see --help')
+  if (values.all && names.length > 0) throw new ConfigError('--all takes no names')
+  if (values.svg !== undefined && values.all) throw new ConfigError('--svg draws one snapshot, not --all of them')
+  return {
+    directory,
+    names,
+    all: values.all ?? false,
+    output: checked('--output', values.output ?? 'table', oneOf('table', 'wide', 'json'), 'table, wide or json'),
+    settleTimeMs: checked(
+      '--settle-time',
+      values['settle-time'] ?? '10s',
+      durationBetween(0, 3_600_000),
+      'a duration such as 10s',
+    ),
+    svg: values.svg,
+  }
+}
+
+function inspectArguments(args: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...args],
+      strict: true,
+      allowPositionals: true,
+      options: {
+        all: { type: 'boolean' },
+        output: { type: 'string', short: 'o' },
+        svg: { type: 'string' },
+        'settle-time': { type: 'string' },
+      },
+    })
+  } catch (cause) {
+    const [sentence = ''] = (cause instanceof Error ? cause.message : String(cause)).split('. ')
+    throw new ConfigError(`${sentence}; see --help`, { cause })
+  }
+}
+
+function checked<T>(flag: string, text: string, parse: (text: string) => T, expected: string): T {
+  try {
+    return parse(text)
+  } catch (cause) {
+    throw new ConfigError(`${flag}: ${JSON.stringify(text)} is not allowed, expected ${expected}`, { cause })
+  }
+}
+
 /** Lines of `--help` for a table of settings. */
 export function describeSettings(settings: Readonly<Record<string, Setting<unknown>>>): string {
   const rows = Object.values(settings).map((s) => {

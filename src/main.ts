@@ -13,6 +13,10 @@ const subcommands: Readonly<Record<string, Subcommand>> = {
     summary: "reconcile the VMSnapshots of this node against the node's snapshot directories",
     run: async (args) => (await import('./agent/run.ts')).runAgent(args),
   },
+  inspect: {
+    summary: 'report snapshot directories of this machine, without a cluster',
+    run: async (args) => (await import('./inspect/run.ts')).runInspect(args),
+  },
 }
 
 async function main([name = '--help', ...args]: readonly string[]): Promise<number> {
@@ -42,7 +46,7 @@ function usage(): string {
     '',
     ...rows,
     '',
-    '`vmsnapshot SUBCOMMAND --help` lists its settings.',
+    '`vmsnapshot SUBCOMMAND --help` says more.',
   ].join('\n')
 }
 

@@ -1,0 +1,3 @@
+module vmsnapshot.io/bench/walk
+
+go 1.26

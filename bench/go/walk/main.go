@@ -1,0 +1,125 @@
+// Walks a base directory and asks of each snapshot directory what a Go program would ask with the standard library: is it complete, does it have
+// a CoW root file system, is it a template, which diff files does its header name, how much does it take. One line of JSON a directory.
+package main
+
+import (
+	"bufio"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+type row struct {
+	Name      string            `json:"name"`
+	Exists    bool              `json:"exists"`
+	Template  bool              `json:"template"`
+	Cow       bool              `json:"cow"`
+	Allocated int64             `json:"allocatedBytes"`
+	DiffFiles map[string]string `json:"diffFiles,omitempty"`
+	Error     string            `json:"diffError,omitempty"`
+}
+
+func isThere(parts ...string) bool {
+	_, err := os.Stat(filepath.Join(parts...))
+	return err == nil
+}
+
+func complete(dir string) bool {
+	if !isThere(dir, "snapfile") || !isThere(dir, "memfile.header") {
+		return false
+	}
+	if !isThere(dir, "memfile") {
+		found := false
+		matches, _ := filepath.Glob(filepath.Join(dir, "memfile.*"))
+		for _, match := range matches {
+			found = found || filepath.Base(match) != "memfile.header"
+		}
+		if !found {
+			return false
+		}
+	}
+	return isThere(dir, "rootfs.ext4") || isThere(dir, "rootfs.cow") && isThere(dir, "rootfs.meta")
+}
+
+func builds(dir string) ([]string, error) {
+	data, err := os.ReadFile(filepath.Join(dir, "memfile.header"))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) < 64 || (len(data)-64)%40 != 0 || binary.LittleEndian.Uint64(data[8:]) == 0 {
+		return nil, fmt.Errorf("header of %d bytes", len(data))
+	}
+	var ids []string
+	for at := 64; at < len(data); at += 40 {
+		id := data[at+16 : at+32]
+		ids = append(ids, fmt.Sprintf("%s-%s-%s-%s-%s", hex.EncodeToString(id[:4]), hex.EncodeToString(id[4:6]),
+			hex.EncodeToString(id[6:8]), hex.EncodeToString(id[8:10]), hex.EncodeToString(id[10:])))
+	}
+	return ids, nil
+}
+
+func diffFiles(dir string) (map[string]string, error) {
+	ids, err := builds(dir)
+	if err != nil {
+		return nil, err
+	}
+	files := map[string]string{}
+	for _, id := range ids {
+		if _, known := files[id]; known || id == "00000000-0000-0000-0000-000000000000" {
+			continue
+		}
+		if isThere(dir, "memfile."+id) {
+			files[id] = "memfile." + id
+		} else if isThere(dir, "memfile") {
+			files[id] = "memfile"
+		} else {
+			return nil, fmt.Errorf("diff file not found for build %s", id)
+		}
+	}
+	return files, nil
+}
+
+func allocated(dir string) (int64, error) {
+	var total int64
+	err := filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		total += info.Sys().(*syscall.Stat_t).Blocks * 512
+		return nil
+	})
+	return total, err
+}
+
+func main() {
+	base := os.Args[1]
+	entries, err := os.ReadDir(base)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	out := bufio.NewWriterSize(os.Stdout, 65536)
+	defer out.Flush()
+	encoder := json.NewEncoder(out)
+	for _, entry := range entries {
+		dir := filepath.Join(base, entry.Name())
+		found := row{Name: entry.Name(), Exists: complete(dir), Template: isThere(dir, "rootfs.ext4")}
+		found.Cow = isThere(dir, "rootfs.cow") && isThere(dir, "rootfs.meta")
+		found.Allocated, _ = allocated(dir)
+		if files, err := diffFiles(dir); err != nil {
+			found.Error = err.Error()
+		} else {
+			found.DiffFiles = files
+		}
+		_ = encoder.Encode(found)
+	}
+}

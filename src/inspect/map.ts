@@ -1,0 +1,75 @@
+// Which build supplies which part of guest memory, as a bar for a terminal and as a picture. Pure.
+import type { Header } from '../snapshot/header.ts'
+import { NIL_BUILD_ID } from '../snapshot/layout.ts'
+
+/** For each of `cells` equal parts of guest memory the build that supplies most of it; undefined where nothing is mapped. */
+export function cellsOf(header: Header, cells: number): readonly (string | undefined)[] {
+  const { sizeBytes } = header
+  if (sizeBytes === 0n) return []
+  const shares = Array.from({ length: cells }, () => new Map<string, bigint>())
+  const startOf = (cell: number) => (sizeBytes * BigInt(cell)) / BigInt(cells)
+  const cellAt = (offset: bigint) => Number(((offset + 1n) * BigInt(cells) - 1n) / sizeBytes)
+  for (const { offset, lengthBytes, buildID } of header.mappings()) {
+    const end = offset + lengthBytes < sizeBytes ? offset + lengthBytes : sizeBytes
+    if (offset >= end) continue
+    for (let cell = cellAt(offset); cell < cells && startOf(cell) < end; cell++) {
+      const from = offset > startOf(cell) ? offset : startOf(cell)
+      const to = end < startOf(cell + 1) ? end : startOf(cell + 1)
+      if (to > from) shares[cell]?.set(buildID, (shares[cell]?.get(buildID) ?? 0n) + to - from)
+    }
+  }
+  return shares.map((share) => [...share].reduce(larger, undefined as Share | undefined)?.[0])
+}
+
+type Share = readonly [buildID: string, bytes: bigint]
+
+function larger(best: Share | undefined, next: Share): Share {
+  return best === undefined || next[1] > best[1] ? next : best
+}
+
+const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ'
+
+/** A bar of `width` letters, one a build in the order of their first part, `·` for zeros, and a legend. */
+export function barOf(header: Header, width: number): readonly string[] {
+  const cells = cellsOf(header, width)
+  const builds = buildsIn(cells)
+  const letterOf = (buildID: string) => letters[builds.indexOf(buildID) % letters.length] ?? '?'
+  const bar = cells.map((cell) => (cell === undefined ? ' ' : cell === NIL_BUILD_ID ? '·' : letterOf(cell))).join('')
+  return [`[${bar}]`, ...builds.map((buildID) => `  ${letterOf(buildID)} ${buildID}`), '  · zero']
+}
+
+function buildsIn(cells: readonly (string | undefined)[]): readonly string[] {
+  return [...new Set(cells)].filter((cell) => cell !== undefined && cell !== NIL_BUILD_ID) as string[]
+}
+
+const colours = ['#4e79a7', '#f28e2b', '#59a14f', '#e15759', '#76b7b2', '#edc948', '#b07aa1', '#9c755f']
+
+/** The same as SVG: rows of cells from the beginning of memory to its end. */
+export function svgOf(header: Header, title: string): string {
+  const [columns, rows, size] = [128, 32, 6]
+  const cells = cellsOf(header, columns * rows)
+  const builds = buildsIn(cells)
+  const colourOf = (cell: string | undefined) =>
+    cell === undefined ? '#ffffff' : cell === NIL_BUILD_ID ? '#eeeeee' : colours[builds.indexOf(cell) % colours.length]
+  const squares = cells.map(
+    (cell, index) =>
+      `<rect x="${(index % columns) * size}" y="${20 + Math.floor(index / columns) * size}" width="${size}" height="${size}" fill="${colourOf(cell)}"/>`,
+  )
+  const legend = builds.map(
+    (buildID, index) =>
+      `<text x="14" y="${20 + rows * size + 16 * (index + 1)}">${buildID}</text><rect x="0" y="${10 + rows * size + 16 * (index + 1)}" width="10" height="10" fill="${colourOf(buildID)}"/>`,
+  )
+  const height = 30 + rows * size + 16 * (builds.length + 1)
+  return [
+    `<svg xmlns="http://www.w3.org/2000/svg" width="${columns * size}" height="${height}" font-family="monospace" font-size="12">`,
+    `<text x="0" y="14">${escapeXML(title)}</text>`,
+    ...squares,
+    ...legend,
+    '</svg>',
+    '',
+  ].join('\n')
+}
+
+function escapeXML(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
+}
