@@ -54,7 +54,7 @@ const pure = [
   /^api\//,
   /^agent\/(decide|status|claims)\.ts$/,
   /^kube\/object\.ts$/,
-  /^snapshot\/(report|disk|layout|answers|header|header-findings|meta|vmstate|crc64|findings)\.ts$/,
+  /^snapshot\/(report|disk|layout|answers|header|header-findings|shares|meta|vmstate|crc64|findings)\.ts$/,
 ]
 
 interface Import {

@@ -2,44 +2,53 @@
 import type { Header } from '../snapshot/header.ts'
 import { NIL_BUILD_ID } from '../snapshot/layout.ts'
 
-/** For each of `cells` equal parts of guest memory the build that supplies most of it; undefined where nothing is mapped. */
-export function cellsOf(header: Header, cells: number): readonly (string | undefined)[] {
+/** One of the equal parts that guest memory is cut into. */
+export interface Cell {
+  /** the build that supplies most of what is not zero; undefined: nothing but zeros, or nothing at all */
+  readonly buildID: string | undefined
+  /** that build supplies less than half of the part */
+  readonly isMinor: boolean
+}
+
+export function cellsOf(header: Header, count: number): readonly Cell[] {
   const { sizeBytes } = header
   if (sizeBytes === 0n) return []
-  const shares = Array.from({ length: cells }, () => new Map<string, bigint>())
-  const startOf = (cell: number) => (sizeBytes * BigInt(cell)) / BigInt(cells)
-  const cellAt = (offset: bigint) => Number(((offset + 1n) * BigInt(cells) - 1n) / sizeBytes)
+  const shares = Array.from({ length: count }, () => new Map<string, bigint>())
+  const startOf = (cell: number) => (sizeBytes * BigInt(cell)) / BigInt(count)
+  const cellAt = (offset: bigint) => Number(((offset + 1n) * BigInt(count) - 1n) / sizeBytes)
   for (const { offset, lengthBytes, buildID } of header.mappings()) {
     const end = offset + lengthBytes < sizeBytes ? offset + lengthBytes : sizeBytes
-    if (offset >= end) continue
-    for (let cell = cellAt(offset); cell < cells && startOf(cell) < end; cell++) {
+    if (offset >= end || buildID === NIL_BUILD_ID) continue
+    for (let cell = cellAt(offset); cell < count && startOf(cell) < end; cell++) {
       const from = offset > startOf(cell) ? offset : startOf(cell)
       const to = end < startOf(cell + 1) ? end : startOf(cell + 1)
       if (to > from) shares[cell]?.set(buildID, (shares[cell]?.get(buildID) ?? 0n) + to - from)
     }
   }
-  return shares.map((share) => [...share].reduce(larger, undefined as Share | undefined)?.[0])
+  return shares.map((share, cell) => cellOf(share, startOf(cell + 1) - startOf(cell)))
 }
 
-type Share = readonly [buildID: string, bytes: bigint]
-
-function larger(best: Share | undefined, next: Share): Share {
-  return best === undefined || next[1] > best[1] ? next : best
+function cellOf(share: ReadonlyMap<string, bigint>, bytes: bigint): Cell {
+  const [most] = [...share].sort((a, b) => (a[1] < b[1] ? 1 : a[1] > b[1] ? -1 : 0))
+  return { buildID: most?.[0], isMinor: most !== undefined && most[1] * 2n < bytes }
 }
 
 const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ'
 
-/** A bar of `width` letters, one a build in the order of their first part, `·` for zeros, and a legend. */
+/** A bar of `width` letters, one a build in the order of their first part, small where it is the lesser part, `·` for zeros, and a legend. */
 export function barOf(header: Header, width: number): readonly string[] {
   const cells = cellsOf(header, width)
   const builds = buildsIn(cells)
   const letterOf = (buildID: string) => letters[builds.indexOf(buildID) % letters.length] ?? '?'
-  const bar = cells.map((cell) => (cell === undefined ? ' ' : cell === NIL_BUILD_ID ? '·' : letterOf(cell))).join('')
-  return [`[${bar}]`, ...builds.map((buildID) => `  ${letterOf(buildID)} ${buildID}`), '  · zero']
+  const bar = cells.map(({ buildID, isMinor }) => {
+    if (buildID === undefined) return '·'
+    return isMinor ? letterOf(buildID).toLowerCase() : letterOf(buildID)
+  })
+  return [`[${bar.join('')}]`, ...builds.map((buildID) => `  ${letterOf(buildID)} ${buildID}`), '  · zero']
 }
 
-function buildsIn(cells: readonly (string | undefined)[]): readonly string[] {
-  return [...new Set(cells)].filter((cell) => cell !== undefined && cell !== NIL_BUILD_ID) as string[]
+function buildsIn(cells: readonly Cell[]): readonly string[] {
+  return [...new Set(cells.flatMap(({ buildID }) => buildID ?? []))]
 }
 
 const colours = ['#4e79a7', '#f28e2b', '#59a14f', '#e15759', '#76b7b2', '#edc948', '#b07aa1', '#9c755f']
@@ -49,11 +58,11 @@ export function svgOf(header: Header, title: string): string {
   const [columns, rows, size] = [128, 32, 6]
   const cells = cellsOf(header, columns * rows)
   const builds = buildsIn(cells)
-  const colourOf = (cell: string | undefined) =>
-    cell === undefined ? '#ffffff' : cell === NIL_BUILD_ID ? '#eeeeee' : colours[builds.indexOf(cell) % colours.length]
+  const colourOf = (buildID: string | undefined) =>
+    buildID === undefined ? '#eeeeee' : colours[builds.indexOf(buildID) % colours.length]
   const squares = cells.map(
-    (cell, index) =>
-      `<rect x="${(index % columns) * size}" y="${20 + Math.floor(index / columns) * size}" width="${size}" height="${size}" fill="${colourOf(cell)}"/>`,
+    ({ buildID, isMinor }, index) =>
+      `<rect x="${(index % columns) * size}" y="${20 + Math.floor(index / columns) * size}" width="${size}" height="${size}" fill="${colourOf(buildID)}"${isMinor ? ' opacity="0.5"' : ''}/>`,
   )
   const legend = builds.map(
     (buildID, index) =>

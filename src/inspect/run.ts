@@ -8,7 +8,7 @@ import { inspectDirectory } from '../snapshot/inspect.ts'
 import { readHeader } from '../snapshot/local.ts'
 import { errnoOf } from '../snapshot/problem.ts'
 import type { Report } from '../snapshot/report.ts'
-import { snapshotNames } from './discover.ts'
+import { inspectAll } from './discover.ts'
 import { jsonOf } from './json.ts'
 import { barOf, svgOf } from './map.ts'
 import { Output } from './output.ts'
@@ -34,23 +34,30 @@ export async function runInspect(args: readonly string[]): Promise<number> {
     return 3
   }
   using opened = base
-  const names = isSingle ? [basename(path)] : config.all ? snapshotNames(opened) : config.names
+  const names = isSingle ? [basename(path)] : config.names
   const output = new Output((text) => writeSync(1, text))
   const totals = new Totals()
   const show = config.output === 'json' ? jsonLines(output) : tableRows(config.output === 'wide', output)
   const options = { settleTimeMs: config.settleTimeMs, nowMs: Date.now() }
   const progress = new Progress()
-  for (const name of names) {
-    const report = inspectDirectory(opened, name, options)
+  const reports = config.all
+    ? inspectAll(opened, options)
+    : names.map((name) => inspectDirectory(opened, name, options))
+  for (const report of reports) {
     totals.add(report)
     show.add(report)
     progress.count()
   }
   show.end()
-  if (config.output !== 'json')
-    summary(config.all, totals, opened, config.names, isSingle ? basename(path) : undefined, output)
+  if (config.output !== 'json') {
+    for (const line of config.all
+      ? ['', ...totals.lines, ...totals.tree]
+      : names.flatMap((name) => details(opened, name))) {
+      output.write(`${line}\n`)
+    }
+  }
   output.flush()
-  if (config.svg !== undefined) writePicture(opened, isSingle ? basename(path) : config.names[0], config.svg)
+  if (config.svg !== undefined) writePicture(opened, names[0], config.svg)
   return totals.exitCode
 }
 
@@ -66,23 +73,6 @@ function jsonLines(output: Output): Show {
 function tableRows(isWide: boolean, output: Output): Show {
   const table = new Table(isWide, (text) => output.write(text))
   return { add: (report) => table.add(report), end: () => table.flush() }
-}
-
-function summary(
-  isAll: boolean,
-  totals: Totals,
-  base: BaseDirectory,
-  names: readonly string[],
-  single: string | undefined,
-  output: Output,
-): void {
-  if (isAll) {
-    for (const line of ['', ...totals.lines, ...totals.tree]) output.write(`${line}\n`)
-    return
-  }
-  for (const name of single === undefined ? names : [single]) {
-    for (const line of details(base, name)) output.write(`${line}\n`)
-  }
 }
 
 /** Everything that was found, and the bar of the memory image. */

@@ -15,6 +15,7 @@ import {
   readSync,
   renameSync,
   rmdirSync,
+  type Stats,
   unlinkSync,
   writeSync,
 } from 'node:fs'
@@ -89,6 +90,11 @@ export class Directory {
   /** Of an entry, not following it; undefined where there is none. */
   statOf(name: EntryName): BigIntStats | undefined {
     return lstatSync(this.#path(name), { bigint: true, throwIfNoEntry: false })
+  }
+
+  /** The same in plain numbers, for sizes and times; inode numbers may not be exact. Twice as fast. */
+  sizeOf(name: EntryName): Stats | undefined {
+    return lstatSync(this.#path(name), { throwIfNoEntry: false })
   }
 
   /** Reads a regular file of at most `maxBytes`. */

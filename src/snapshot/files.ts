@@ -2,12 +2,13 @@
 import { dirname } from 'node:path/posix'
 import type { BaseDirectory } from './base-directory.ts'
 import type { Directory } from './descriptor.ts'
-import { decodeHeader, HEADER_MAX_BYTES, type Header, HeaderError, type Shares, sharesOf } from './header.ts'
+import { decodeHeader, HEADER_MAX_BYTES, type Header, HeaderError } from './header.ts'
 import { type HeaderRemark, isForeignVersion, remarksOn } from './header-findings.ts'
 import { MEM_HEADER_FILE, parseName, ROOTFS_META_FILE, SNAP_FILE } from './layout.ts'
 import { decodeMeta, META_MAX_BYTES, MetaError } from './meta.ts'
 import { errnoOf, problemOf } from './problem.ts'
 import type { FileVerdict, HeaderSummary, Problem, RootfsSummary } from './report.ts'
+import { type Shares, sharesOf } from './shares.ts'
 import { VM_STATE_MAX_BYTES, VMStateReader, type VMStateSummary } from './vmstate.ts'
 
 export interface HeaderLook {
@@ -23,7 +24,7 @@ export function headerOf(directory: Directory): HeaderLook {
   try {
     const header = decodeHeader(content.bytes)
     const shares = sharesOf(header)
-    const remarks = isForeignVersion(header.version) ? [] : remarksOn(header)
+    const remarks = isForeignVersion(header.version) ? [] : remarksOn(header, shares)
     return { verdict: { kind: 'ok', value: summaryOf(header, shares) }, shares, remarks }
   } catch (error) {
     if (!(error instanceof HeaderError)) throw error

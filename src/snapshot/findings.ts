@@ -1,8 +1,9 @@
 // What speaks against restoring a directory, and what is odd about it, as stable codes in a fixed order. Pure.
-import type { Shares } from './header.ts'
+
 import { type HeaderRemark, isForeignVersion } from './header-findings.ts'
 import { MEM_DIFF_FILE, MEM_RAW_FILE } from './layout.ts'
 import type { DirectoryReport, FileVerdict, Finding } from './report.ts'
+import type { Shares } from './shares.ts'
 
 /** Every code there is, with its severity. */
 export const findingCodes = {

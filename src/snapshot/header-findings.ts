@@ -1,9 +1,9 @@
 // What is odd about a header that decodes: invariants of what the sandbox manager writes, as warnings with stable codes. Pure.
 // A header that breaks some of these may still be read by the producer's own reader, so that only a foreign version speaks against a restore.
-import type { Header, Mapping } from './header.ts'
-import { NIL_BUILD_ID } from './layout.ts'
+import type { Header } from './header.ts'
+import { GRANULE_BYTES, type Shares } from './shares.ts'
 
-const granuleBytes = 4096n
+const granuleBytes = BigInt(GRANULE_BYTES)
 /** The manager merges generations at this count. */
 const maxGeneration = 7n
 
@@ -27,7 +27,7 @@ export function isForeignVersion(version: bigint): boolean {
   return family === 4n || family === 5n
 }
 
-export function remarksOn(header: Header): readonly HeaderRemark[] {
+export function remarksOn(header: Header, shares: Shares): readonly HeaderRemark[] {
   const remarks: HeaderRemark[] = []
   const add = (code: HeaderOddity, message: string) => remarks.push({ code, message })
   const { version, blockSizeBytes, sizeBytes, generation, mappingCount } = header
@@ -40,40 +40,28 @@ export function remarksOn(header: Header): readonly HeaderRemark[] {
   }
   if (generation > maxGeneration)
     add('GenerationUnusual', `generation ${generation}, at most ${maxGeneration} are written`)
-  return [...remarks, ...mappingRemarks(header)]
+  return [...remarks, ...mappingRemarks(header, shares)]
 }
 
-/** One pass over the mappings, which may be millions: at most one remark of a kind. */
-function mappingRemarks(header: Header): readonly HeaderRemark[] {
-  const found = new Map<HeaderOddity, string>()
+/** Only the first of a kind is told: there may be millions. */
+function mappingRemarks(header: Header, shares: Shares): readonly HeaderRemark[] {
+  const { notContiguous, misaligned, endBytes } = shares
   const { blockSizeBytes, sizeBytes } = header
-  let expected = 0n
-  for (const mapping of header.mappings()) {
-    const { offset, lengthBytes } = mapping
-    if (!found.has('MappingsNotContiguous') && (offset !== expected || lengthBytes === 0n)) {
-      found.set('MappingsNotContiguous', `a mapping of ${lengthBytes} bytes at ${offset}, expected at ${expected}`)
-    }
-    if (!found.has('MappingsMisaligned') && isMisaligned(mapping, sizeBytes)) {
-      found.set(
-        'MappingsMisaligned',
-        `a mapping of ${lengthBytes} bytes at ${offset} is not aligned to ${granuleBytes}`,
-      )
-    }
-    expected = offset + lengthBytes
+  const remarks: HeaderRemark[] = []
+  if (notContiguous !== undefined) {
+    const { offset, lengthBytes, expectedOffset } = notContiguous
+    const message = `a mapping of ${lengthBytes} bytes at ${offset}, expected at ${expectedOffset}`
+    remarks.push({ code: 'MappingsNotContiguous', message })
+  }
+  if (misaligned !== undefined) {
+    const { offset, lengthBytes } = misaligned
+    const message = `a mapping of ${lengthBytes} bytes at ${offset} is not aligned to ${GRANULE_BYTES}`
+    remarks.push({ code: 'MappingsMisaligned', message })
   }
   const blocks = (sizeBytes + blockSizeBytes - 1n) / blockSizeBytes
-  if (expected !== sizeBytes && expected !== blocks * blockSizeBytes) {
-    found.set('MappingsNotCovering', `the mappings end at ${expected}, the memory has ${sizeBytes} bytes`)
+  if (endBytes !== sizeBytes && endBytes !== blocks * blockSizeBytes) {
+    const message = `the mappings end at ${endBytes}, the memory has ${sizeBytes} bytes`
+    remarks.push({ code: 'MappingsNotCovering', message })
   }
-  return [...found].map(([code, message]) => ({ code, message }))
-}
-
-/** The last mapping may end with the memory; the storage offset of zeros means nothing. */
-function isMisaligned({ offset, lengthBytes, buildID, storageOffset }: Mapping, sizeBytes: bigint): boolean {
-  const isLast = offset + lengthBytes === sizeBytes
-  return (
-    offset % granuleBytes !== 0n ||
-    (lengthBytes % granuleBytes !== 0n && !isLast) ||
-    (buildID !== NIL_BUILD_ID && storageOffset % granuleBytes !== 0n)
-  )
+  return remarks
 }

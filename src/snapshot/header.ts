@@ -1,8 +1,6 @@
 // memfile.header: which build supplies which part of guest memory. Decoder and encoder side by side; neither knows of files.
 // Nothing in the file says how many entries there are, and no number in it is trusted before it has been bounded.
 
-import { NIL_BUILD_ID } from './layout.ts'
-
 export const HEADER_SIZE_BYTES = 64
 export const MAPPING_SIZE_BYTES = 40
 /** Largest file that is read: a fragmented guest with 4 KiB blocks and 8 GiB of memory has 80 MiB. */
@@ -46,6 +44,8 @@ export interface Header extends HeaderFields {
   readonly mappingCount: number
   /** Reads the entries where they lie: a header of 80 MiB must not become millions of objects. */
   mappings(): IterableIterator<Mapping>
+  /** The bytes behind the metadata, for whoever must read all entries quickly; empty where the one entry is implied. */
+  readonly entries: DataView
 }
 
 /**
@@ -73,6 +73,7 @@ export function decodeHeader(bytes: Uint8Array): Header {
   return {
     ...fields,
     mappingCount: Math.max(1, count),
+    entries: new DataView(bytes.buffer, bytes.byteOffset + HEADER_SIZE_BYTES, rest),
     mappings: () => (count === 0 ? implied(fields) : entries(view, count)),
   }
 }
@@ -131,39 +132,10 @@ function* entries(view: DataView, count: number): IterableIterator<Mapping> {
   }
 }
 
-/** What the mappings ask of one build's file. */
-export interface BuildShare {
-  mappedBytes: bigint
-  /** the file must be at least this long */
-  endBytes: bigint
-}
-
-export interface Shares {
-  /** builds in the order of their first mapping, without the nil build */
-  readonly builds: ReadonlyMap<string, BuildShare>
-  readonly zeroBytes: bigint
-}
-
-export function sharesOf(header: Header): Shares {
-  const builds = new Map<string, BuildShare>()
-  let zeroBytes = 0n
-  for (const { buildID, lengthBytes, storageOffset } of header.mappings()) {
-    if (buildID === NIL_BUILD_ID) {
-      zeroBytes += lengthBytes
-      continue
-    }
-    const share = builds.get(buildID) ?? { mappedBytes: 0n, endBytes: 0n }
-    share.mappedBytes += lengthBytes
-    if (storageOffset + lengthBytes > share.endBytes) share.endBytes = storageOffset + lengthBytes
-    builds.set(buildID, share)
-  }
-  return { builds, zeroBytes }
-}
-
 const hex = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
 
 /** Any 16 bytes as 8-4-4-4-12; uuid's own stringify refuses those that are no RFC 9562 UUID. */
-function buildIDAt(view: DataView, at: number): string {
+export function buildIDAt(view: DataView, at: number): string {
   let text = ''
   for (let index = 0; index < 16; index++) {
     if (index === 4 || index === 6 || index === 8 || index === 10) text += '-'

@@ -4,7 +4,6 @@ import type { BaseDirectory } from './base-directory.ts'
 import { type Directory, fileTypeOf, identityOf } from './descriptor.ts'
 import { headerOf, rootfsOf, vmStateOf } from './files.ts'
 import { findingsOf, restorableBy } from './findings.ts'
-import type { Shares } from './header.ts'
 import {
   existsIn,
   hasCowIn,
@@ -17,6 +16,7 @@ import {
 } from './layout.ts'
 import { errnoOf, problemOf } from './problem.ts'
 import type { DiffFiles, DirectoryReport, FileType, Report } from './report.ts'
+import type { Shares } from './shares.ts'
 import { Trash } from './trash.ts'
 
 /** More than any snapshot has; a directory beyond is reported as TooManyEntries. */
@@ -52,21 +52,34 @@ export function inspectDirectory(base: BaseDirectory, name: string, options: Ins
   for (let attempt = 1; ; attempt++) {
     try {
       using directory = base.root.descend(segments)
-      return directory === undefined ? absent(base, name, path) : describe(directory, base, name, options)
+      if (directory === undefined) return absent(base, name, path)
+      return describe(directory, directory.entries(), base, name, options)
     } catch (error) {
       if (errnoOf(error) === 'ENOENT' && attempt < attempts) continue
-      if (error instanceof TooManyEntries)
-        return {
-          kind: 'unknown',
-          name,
-          path,
-          problem: { code: 'TooManyEntries', message: `${path}: ${error.message}` },
-        }
-      return errnoOf(error) === 'ENOTDIR'
-        ? otherThanDirectory(base, segments, name)
-        : { kind: 'unknown', name, path, problem: problemOf(error, path) }
+      return errnoOf(error) === 'ENOTDIR' ? otherThanDirectory(base, segments, name) : failedReport(error, base, name)
     }
   }
+}
+
+/** The same for a directory that is open and read already. */
+export function inspectOpened(
+  directory: Directory,
+  entries: Entries,
+  base: BaseDirectory,
+  name: string,
+  options: InspectOptions,
+): Report {
+  try {
+    return describe(directory, entries, base, name, options)
+  } catch (error) {
+    return failedReport(error, base, name)
+  }
+}
+
+function failedReport(error: unknown, base: BaseDirectory, name: string): Report {
+  const path = `${base.path}/${name}`
+  if (!(error instanceof TooManyEntries)) return { kind: 'unknown', name, path, problem: problemOf(error, path) }
+  return { kind: 'unknown', name, path, problem: { code: 'TooManyEntries', message: `${path}: ${error.message}` } }
 }
 
 /** While a directory of that name may come back from the trash, it is not absent. */
@@ -99,9 +112,17 @@ function otherThanDirectory(base: BaseDirectory, segments: readonly string[], na
   }
 }
 
-function describe(directory: Directory, base: BaseDirectory, name: string, options: InspectOptions): DirectoryReport {
+type Entries = ReturnType<Directory['entries']>
+
+function describe(
+  directory: Directory,
+  entries: Entries,
+  base: BaseDirectory,
+  name: string,
+  options: InspectOptions,
+): DirectoryReport {
   const stat = directory.stat()
-  const listing = list(directory, Number(stat.ctimeMs))
+  const listing = list(directory, entries, Number(stat.ctimeMs))
   const types = new Map([...listing.files].map(([file, { type }]) => [file, type]))
   const { verdict: header, shares, remarks } = headerOf(directory)
   const diffFiles = shares === undefined ? undefined : diffFilesOf(shares, types, listing)
@@ -138,7 +159,7 @@ class TooManyEntries extends Error {
   override readonly name = 'TooManyEntries'
 }
 
-function list(directory: Directory, changedAtMs: number): Listing {
+function list(directory: Directory, entries: Entries, changedAtMs: number): Listing {
   const files = new Map<string, FileSize>()
   const listing: Listing = {
     files,
@@ -147,28 +168,29 @@ function list(directory: Directory, changedAtMs: number): Listing {
     newestChangeMs: changedAtMs,
     entriesLeft: maxEntries,
   }
-  walk(directory, listing, 0, (name, size) => files.set(name, size))
+  walk(directory, entries, listing, 0, (name, size) => files.set(name, size))
   return listing
 }
 
 /** Adds up every file below, hard links each time, directories' own blocks never: as the reference's DirSize. */
 function walk(
   directory: Directory,
+  entries: Entries,
   listing: Listing,
   depth: number,
   visit?: (name: string, size: FileSize) => void,
 ): void {
   if (depth > maxDepth) throw new TooManyEntries(`nested deeper than ${maxDepth} directories`)
-  for (const entry of directory.entries()) {
+  for (const entry of entries) {
     if (listing.entriesLeft-- <= 0) throw new TooManyEntries(`more than ${maxEntries} entries`)
-    const stat = directory.statOf(entry.name)
+    const stat = directory.sizeOf(entry.name)
     if (stat === undefined) continue
-    listing.newestChangeMs = Math.max(listing.newestChangeMs, Number(stat.ctimeMs))
-    const size = { type: fileTypeOf(stat), allocatedBytes: Number(stat.blocks) * 512, apparentBytes: Number(stat.size) }
+    listing.newestChangeMs = Math.max(listing.newestChangeMs, stat.ctimeMs)
+    const size = { type: fileTypeOf(stat), allocatedBytes: stat.blocks * 512, apparentBytes: stat.size }
     visit?.(textOf(entry.name), size)
     if (size.type === 'directory') {
       using below = directory.openDirectory(entry.name)
-      walk(below, listing, depth + 1)
+      walk(below, below.entries(), listing, depth + 1)
       continue
     }
     listing.allocatedBytes += size.allocatedBytes

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { decodeHeader, encodeHeader, HeaderError, sharesOf } from '../../src/snapshot/header.ts'
+import { decodeHeader, encodeHeader, HeaderError } from '../../src/snapshot/header.ts'
+import { exactShares, sharesOf } from '../../src/snapshot/shares.ts'
 
 const nil = '00000000-0000-0000-0000-000000000000'
 const u64 = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n })
@@ -93,6 +94,18 @@ describe('decodeHeader()', () => {
   test('answers rubbish with an error of a known kind, never with another exception', () => {
     fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => kindOf(bytes) !== ''))
   })
+})
+
+test('sharesOf() is as exact in its quick way as with bigints', () => {
+  const small = fc.bigInt({ min: 0n, max: 2n ** 53n })
+  const few = fc.constantFrom(nil, 'aaaaaaaa-0000-0000-0000-000000000000', 'aaaaaaaa-0000-0000-0000-000000000001')
+  const plain = fc.record({ offset: small, lengthBytes: small, buildID: few, storageOffset: small })
+  fc.assert(
+    fc.property(fields, fc.array(fc.oneof(plain, mapping), { maxLength: 12 }), (written, mappings) => {
+      const header = decodeHeader(encodeHeader(written, mappings))
+      expect(sharesOf(header)).toEqual(exactShares(header))
+    }),
+  )
 })
 
 test('sharesOf() adds up what each build supplies and how long its file must be', () => {

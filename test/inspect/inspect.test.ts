@@ -1,0 +1,180 @@
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { barOf, cellsOf } from '../../src/inspect/map.ts'
+import { decodeHeader, encodeHeader } from '../../src/snapshot/header.ts'
+import { buildIDOf, writeSnapshot, writeTemplate } from '../support/sample-snapshots.ts'
+
+const main = join(import.meta.dirname, '..', '..', 'src', 'main.ts')
+const fixture = join(import.meta.dirname, '..', 'fixtures', 'firecracker')
+const root = mkdtempSync(join(tmpdir(), 'vmsnapshot-inspect-'))
+afterAll(() => rmSync(root, { recursive: true, force: true }))
+
+beforeAll(() => {
+  const baseTemplate = writeTemplate(root)
+  writeSnapshot(root, 'whole', { generations: 2, baseTemplate })
+  writeSnapshot(root, 'group/other', { baseTemplate })
+  writeSnapshot(root, 'broken')
+  writeFileSync(join(root, 'broken', 'memfile.header'), 'short')
+  writeFileSync(join(root, 'not-a-directory'), '')
+})
+
+function inspect(...args: readonly string[]) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [main, 'inspect', '--settle-time=0s', ...args], {
+    encoding: 'utf8',
+  })
+  return { code: status, stdout, stderr, lines: stdout.trimEnd().split('\n') }
+}
+
+const json = (...args: readonly string[]) => inspect(...args, '-o', 'json').lines.map((line) => JSON.parse(line))
+
+describe('inspect', () => {
+  test('of one directory shows what was found and what supplies its memory', () => {
+    const { code, stdout } = inspect(join(root, 'whole'))
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/^NAME +EXISTS +RESTORABLE +FORMAT +SIZE +REASON\nwhole +True +True +Cow +[\d.]+Mi\n/)
+    expect(stdout).toContain(`  A ${buildIDOf('whole', 1)}\n`)
+    expect(stdout).toMatch(/\[ABC+·+\]/)
+  })
+
+  test('of several answers with the worst of them', () => {
+    expect(inspect(root, 'whole', 'group/other').code).toBe(0)
+    expect(inspect(root, 'whole', 'broken').code).toBe(1)
+    expect(inspect(root, 'whole', 'gone').code).toBe(1)
+    expect(inspect(root, 'not-a-directory').stdout).toContain('NotADirectory (file)')
+  })
+
+  test('of all gives totals and what depends on what', () => {
+    const { code, stdout } = inspect(root, '--all', '-o', 'wide')
+    expect(code).toBe(1)
+    expect(stdout).toMatch(/4 directories, [\d.]+Mi allocated: 2 restorable, 2 not, 0 unknown/)
+    expect(stdout).toContain(`base template ${root}/images/minimal/rootfs.ext4\n├─ group/other\n└─ whole\n`)
+    expect(stdout).toContain('firecracker 8.0.0')
+  })
+
+  test('as JSON has one documented object a line', () => {
+    const [broken, other, images, whole] = json(root, '--all')
+    expect([broken.name, other.name, images.name, whole.name]).toEqual([
+      'broken',
+      'group/other',
+      'images/minimal',
+      'whole',
+    ])
+    expect(whole).toMatchObject({
+      path: join(root, 'whole'),
+      exists: true,
+      template: false,
+      cow: true,
+      format: 'Cow',
+      restorable: true,
+      reasons: [],
+      baseTemplate: `${root}/images/minimal/rootfs.ext4`,
+      baseTemplatePresent: true,
+      header: { version: '1', generation: '2', sizeBytes: '67108864', mappings: '4' },
+      diffFiles: { [buildIDOf('whole', 1)]: `memfile.${buildIDOf('whole', 1)}` },
+      vmState: { vmm: 'firecracker', version: '8.0.0', architecture: 'x86_64', checksum: 'valid' },
+    })
+    expect(broken).toMatchObject({
+      restorable: false,
+      header: null,
+      reasons: [{ code: 'HeaderDamaged', severity: 'error' }],
+    })
+    expect(json(root, 'gone')[0]).toMatchObject({
+      exists: false,
+      restorable: false,
+      reasons: [{ code: 'DirectoryAbsent' }],
+    })
+  })
+
+  test('draws the memory image', () => {
+    const file = join(root, 'picture.svg')
+    inspect(join(root, 'whole'), '--svg', file)
+    expect(readFileSync(file, 'utf8')).toMatch(/^<svg [\s\S]*<\/svg>\n$/)
+    rmSync(file)
+    expect(inspect(join(root, 'broken'), '--svg', file)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('no header that decodes'),
+    })
+    expect(existsSync(file)).toBe(false)
+  })
+
+  test.each([
+    [['inspect'], 'DIR is not given'],
+    [['inspect', '/x', '--fast'], "Unknown option '--fast'"],
+    [['inspect', '/x', '-o', 'yaml'], '--output: "yaml" is not allowed, expected table, wide or json'],
+    [['inspect', '/x', 'name', '--all'], '--all takes no names'],
+  ])('names a mistake in one line: %j', (args, message) => {
+    const { status, stderr } = spawnSync(process.execPath, [main, ...args], { encoding: 'utf8' })
+    expect({ status, lines: stderr.trimEnd().split('\n').length }).toEqual({ status: 2, lines: 1 })
+    expect(stderr).toContain(message)
+  })
+
+  test('of a base directory that is not there says so', () => {
+    expect(inspect('/nowhere', '--all')).toMatchObject({
+      code: 3,
+      stderr: 'vmsnapshot inspect: /nowhere is not there\n',
+    })
+  })
+
+  test('reads a directory that a real Firecracker left', () => {
+    const at = join(root, 'real')
+    spawnSync('mkdir', [at])
+    expect(spawnSync('tar', ['-C', at, '-xzf', join(fixture, 'directory.tar.gz')]).status).toBe(0)
+    const [[name, facts]] = Object.entries(
+      JSON.parse(readFileSync(join(fixture, 'directory.expected.json'), 'utf8')),
+    ) as [[string, { size: number; mappings: number; base_build: string; blocks: Record<string, number> }]]
+    const [report] = json(at, name)
+    expect(report).toMatchObject({
+      exists: true,
+      restorable: null,
+      reasons: [{ code: 'BaseTemplateNotVisible' }],
+      vmState: { vmm: 'firecracker', version: '10.0.0', architecture: 'x86_64', checksum: 'valid' },
+      header: {
+        sizeBytes: String(facts.size),
+        mappings: String(facts.mappings),
+        baseBuildID: facts.base_build,
+        zeroBytes: String((facts.blocks['00000000-0000-0000-0000-000000000000'] ?? 0) * 4096),
+      },
+      diffFiles: { [facts.base_build]: 'memfile' },
+    })
+    rmSync(at, { recursive: true })
+  })
+})
+
+describe('the bar of the memory image', () => {
+  const id = (letter: string) => `${letter.repeat(8)}-0000-0000-0000-000000000000`
+  const nil = id('0')
+  const header = (...parts: readonly (readonly [string, bigint])[]) => {
+    let offset = 0n
+    const mappings = parts.map(([buildID, lengthBytes]) => {
+      const mapping = { offset, lengthBytes, buildID, storageOffset: 0n }
+      offset += lengthBytes
+      return mapping
+    })
+    const fields = {
+      version: 1n,
+      blockSizeBytes: 1n,
+      sizeBytes: offset,
+      generation: 0n,
+      buildID: nil,
+      baseBuildID: nil,
+    }
+    return decodeHeader(encodeHeader(fields, mappings))
+  }
+
+  test('has a letter a build, small for the lesser part, in the order of memory', () => {
+    const [bar] = barOf(header([id('a'), 25n], [nil, 40n], [id('b'), 35n]), 4)
+    expect(bar).toBe('[A·bB]')
+  })
+
+  test('fits any number of cells', () => {
+    for (const count of [1, 3, 7, 100, 1000]) {
+      const cells = cellsOf(header([id('a'), 10n], [id('b'), 90n]), count)
+      expect(cells.length).toBe(count)
+      expect(cells.at(-1)?.buildID).toBe(id('b'))
+    }
+    expect(cellsOf(header(), 5)).toEqual([])
+  })
+})
