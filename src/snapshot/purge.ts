@@ -51,8 +51,10 @@ class Purge {
     return false
   }
 
+  /** Left by `return`, a loop closes what it reads from; a bare `next` would leave the directory open. */
   #isEmpty(directory: Directory): boolean {
-    return directory.stream().next().done === true
+    for (const _ of directory.stream()) return false
+    return true
   }
 
   #empty(directory: Directory, depth: number): boolean {
