@@ -99,31 +99,25 @@ export class Directory {
 
   /** Reads a regular file of at most `maxBytes`. */
   readFile(name: EntryName, maxBytes: number): FileContent {
-    const fd = absentAs(undefined, () => openSync(this.#path(name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK))
-    if (fd === undefined) return { kind: 'absent' }
-    try {
-      const stat = fstatSync(fd)
-      if (!stat.isFile()) return { kind: 'notAFile' }
-      if (stat.size > maxBytes) return { kind: 'tooLarge', sizeBytes: stat.size }
-      return { kind: 'content', bytes: readFully(fd, stat.size) }
-    } finally {
-      closeSync(fd)
-    }
+    return this.#read(name, maxBytes, (fd, sizeBytes) => ({ kind: 'content', bytes: readFully(fd, sizeBytes) }))
   }
 
-  /** Reads a regular file of at most `maxBytes` in pieces, which are gone after the call that brings them. */
+  /** The same in pieces, which are gone after the call that brings them. */
   readPieces(
     name: EntryName,
     maxBytes: number,
     onPiece: (piece: Uint8Array) => void,
-  ): Exclude<FileContent, { kind: 'content' }> | { readonly kind: 'read'; readonly sizeBytes: number } {
+  ): NoContent | { readonly kind: 'read'; readonly sizeBytes: number } {
+    return this.#read(name, maxBytes, (fd) => ({ kind: 'read', sizeBytes: readAll(fd, maxBytes, onPiece) }))
+  }
+
+  #read<T>(name: EntryName, maxBytes: number, use: (fd: number, sizeBytes: number) => T): T | NoContent {
     const fd = absentAs(undefined, () => openSync(this.#path(name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK))
     if (fd === undefined) return { kind: 'absent' }
     try {
       const stat = fstatSync(fd)
       if (!stat.isFile()) return { kind: 'notAFile' }
-      if (stat.size > maxBytes) return { kind: 'tooLarge', sizeBytes: stat.size }
-      return { kind: 'read', sizeBytes: readAll(fd, maxBytes, onPiece) }
+      return stat.size > maxBytes ? { kind: 'tooLarge', sizeBytes: stat.size } : use(fd, stat.size)
     } finally {
       closeSync(fd)
     }
@@ -189,8 +183,9 @@ export class Directory {
   }
 }
 
-export type FileContent =
-  | { readonly kind: 'content'; readonly bytes: Uint8Array }
+export type FileContent = NoContent | { readonly kind: 'content'; readonly bytes: Uint8Array }
+
+export type NoContent =
   | { readonly kind: 'absent' }
   | { readonly kind: 'notAFile' }
   | { readonly kind: 'tooLarge'; readonly sizeBytes: number }
