@@ -5,7 +5,7 @@ import type { Directory } from './descriptor.ts'
 import { decodeHeader, HEADER_MAX_BYTES, type Header, HeaderError } from './header.ts'
 import { type HeaderRemark, isForeignVersion, remarksOn } from './header-findings.ts'
 import { MEM_HEADER_FILE, parseName, ROOTFS_META_FILE, SNAP_FILE } from './layout.ts'
-import { decodeMeta, META_MAX_BYTES, MetaError } from './meta.ts'
+import { decodeMeta, META_MAX_BYTES, MetaError, type RootfsMeta } from './meta.ts'
 import { errnoOf, problemOf } from './problem.ts'
 import type { FileVerdict, HeaderSummary, Problem, RootfsSummary } from './report.ts'
 import { type Shares, sharesOf } from './shares.ts'
@@ -42,16 +42,22 @@ function summaryOf(header: Header, { zeroBytes }: Shares): HeaderSummary {
   return { version, generation, buildID, baseBuildID, blockSizeBytes, sizeBytes, mappings: mappingCount, zeroBytes }
 }
 
-export function rootfsOf(directory: Directory, base: BaseDirectory): FileVerdict<RootfsSummary> {
+export function rootfsOf(directory: Directory): FileVerdict<RootfsMeta> {
   const content = contentOf(directory, ROOTFS_META_FILE, META_MAX_BYTES)
   if (content.kind !== 'content') return content
   try {
-    const { baseTemplate } = decodeMeta(content.bytes)
-    return { kind: 'ok', value: { baseTemplate, baseTemplatePresent: isPresent(baseTemplate, base) } }
+    return { kind: 'ok', value: decodeMeta(content.bytes) }
   } catch (error) {
     if (error instanceof MetaError) return damaged(error.kind, `${ROOTFS_META_FILE}: ${error.message}`)
     return { kind: 'unreadable', problem: problemOf(error, ROOTFS_META_FILE) }
   }
+}
+
+/** The meta file may have been read long ago; whether the template is there is looked at now. */
+export function withPresence(verdict: FileVerdict<RootfsMeta>, base: BaseDirectory): FileVerdict<RootfsSummary> {
+  if (verdict.kind !== 'ok') return verdict
+  const { baseTemplate } = verdict.value
+  return { kind: 'ok', value: { baseTemplate, baseTemplatePresent: isPresent(baseTemplate, base) } }
 }
 
 /** undefined: it lies outside the base directory, where this process does not look. */

@@ -2,47 +2,36 @@
 // opens no file but header, meta file and snapfile, and holds none open.
 import type { BaseDirectory } from './base-directory.ts'
 import { type Directory, fileTypeOf, identityOf } from './descriptor.ts'
-import { headerOf, rootfsOf, vmStateOf } from './files.ts'
+import { type HeaderLook, headerOf, rootfsOf, vmStateOf, withPresence } from './files.ts'
 import { findingsOf, restorableBy } from './findings.ts'
 import {
   existsIn,
   hasCowIn,
   isMemoryDiff,
   isTemplateIn,
+  MEM_HEADER_FILE,
   MEM_RAW_FILE,
   missingIn,
   parseName,
+  ROOTFS_META_FILE,
   resolveDiffFiles,
+  SNAP_FILE,
 } from './layout.ts'
+import { type Entries, type Listing, list, TooManyEntries } from './listing.ts'
+import type { LookCache } from './look-cache.ts'
 import { errnoOf, problemOf } from './problem.ts'
-import type { DiffFiles, DirectoryReport, FileType, Report } from './report.ts'
+import type { DiffFiles, DirectoryReport, FileType, FileVerdict, Report } from './report.ts'
 import type { Shares } from './shares.ts'
 import { Trash } from './trash.ts'
 
-/** More than any snapshot has; a directory beyond is reported as TooManyEntries. */
-const maxEntries = 100_000
-const maxDepth = 64
 const attempts = 3
 
 export interface InspectOptions {
   /** younger changes make it a `pending` finding */
   readonly settleTimeMs: number
   readonly nowMs: number
-}
-
-interface FileSize {
-  readonly type: FileType
-  readonly allocatedBytes: number
-  readonly apparentBytes: number
-}
-
-interface Listing {
-  /** entries of the directory itself; names that are not UTF-8 with one character a byte */
-  readonly files: ReadonlyMap<string, FileSize>
-  allocatedBytes: number
-  apparentBytes: number
-  newestChangeMs: number
-  entriesLeft: number
+  /** what files said before, so that another look at the same files costs no reading */
+  readonly cache?: LookCache
 }
 
 /** Throws RangeError for a name that could lead out of the base directory. */
@@ -112,8 +101,6 @@ function otherThanDirectory(base: BaseDirectory, segments: readonly string[], na
   }
 }
 
-type Entries = ReturnType<Directory['entries']>
-
 function describe(
   directory: Directory,
   entries: Entries,
@@ -124,7 +111,12 @@ function describe(
   const stat = directory.stat()
   const listing = list(directory, entries, Number(stat.ctimeMs))
   const types = new Map([...listing.files].map(([file, { type }]) => [file, type]))
-  const { verdict: header, shares, remarks } = headerOf(directory)
+  const {
+    verdict: header,
+    shares,
+    remarks,
+  } = cached(listing, MEM_HEADER_FILE, options, () => headerOf(directory), isKnown)
+  const rootfs = cached(listing, ROOTFS_META_FILE, options, () => rootfsOf(directory), isVerdict)
   const diffFiles = shares === undefined ? undefined : diffFilesOf(shares, types, listing)
   const facts = {
     kind: 'directory' as const,
@@ -139,8 +131,8 @@ function describe(
     apparentBytes: listing.apparentBytes,
     header,
     diffFiles,
-    rootfs: rootfsOf(directory, base),
-    vmState: vmStateOf(directory),
+    rootfs: withPresence(rootfs, base),
+    vmState: cached(listing, SNAP_FILE, options, () => vmStateOf(directory), isVerdict),
     missing: missingIn(types),
     unreferenced: unreferencedIn(types, shares),
   }
@@ -155,53 +147,24 @@ function describe(
   return { ...facts, findings, restorable: restorableBy(facts.exists, findings) }
 }
 
-class TooManyEntries extends Error {
-  override readonly name = 'TooManyEntries'
+/** An answer that depends on nothing but the bytes of the file: not on whether it could be read just now. */
+function isVerdict({ kind }: FileVerdict<unknown>): boolean {
+  return kind !== 'unreadable'
 }
 
-function list(directory: Directory, entries: Entries, changedAtMs: number): Listing {
-  const files = new Map<string, FileSize>()
-  const listing: Listing = {
-    files,
-    allocatedBytes: 0,
-    apparentBytes: 0,
-    newestChangeMs: changedAtMs,
-    entriesLeft: maxEntries,
-  }
-  walk(directory, entries, listing, 0, (name, size) => files.set(name, size))
-  return listing
+function isKnown({ verdict }: HeaderLook): boolean {
+  return isVerdict(verdict)
 }
 
-/** Adds up every file below, hard links each time, directories' own blocks never: as the reference's DirSize. */
-function walk(
-  directory: Directory,
-  entries: Entries,
+function cached<T>(
   listing: Listing,
-  depth: number,
-  visit?: (name: string, size: FileSize) => void,
-): void {
-  if (depth > maxDepth) throw new TooManyEntries(`nested deeper than ${maxDepth} directories`)
-  for (const entry of entries) {
-    if (listing.entriesLeft-- <= 0) throw new TooManyEntries(`more than ${maxEntries} entries`)
-    const stat = directory.sizeOf(entry.name)
-    if (stat === undefined) continue
-    listing.newestChangeMs = Math.max(listing.newestChangeMs, stat.ctimeMs)
-    const size = { type: fileTypeOf(stat), allocatedBytes: stat.blocks * 512, apparentBytes: stat.size }
-    visit?.(textOf(entry.name), size)
-    if (size.type === 'directory') {
-      using below = directory.openDirectory(entry.name)
-      walk(below, below.entries(), listing, depth + 1)
-      continue
-    }
-    listing.allocatedBytes += size.allocatedBytes
-    listing.apparentBytes += size.apparentBytes
-  }
-}
-
-/** Two names that are no UTF-8 must not become one. */
-function textOf(name: Buffer): string {
-  const text = name.toString('utf8')
-  return text.includes('\ufffd') ? name.toString('latin1') : text
+  file: string,
+  { cache, nowMs }: InspectOptions,
+  look: () => T,
+  mayKeep: (value: T) => boolean,
+): T {
+  const print = listing.prints.get(file)
+  return cache === undefined || print === undefined ? look() : cache.look(file, print, nowMs, look, mayKeep)
 }
 
 function diffFilesOf({ builds }: Shares, types: ReadonlyMap<string, FileType>, { files }: Listing): DiffFiles {

@@ -3,6 +3,7 @@ import { BaseDirectory, openStorage, storageOf } from './base-directory.ts'
 import type { Failed, Recovered, RemovalTarget, Storage } from './disk.ts'
 import { loopDeviceOn } from './in-use.ts'
 import { inspectDirectory } from './inspect.ts'
+import { LookCache } from './look-cache.ts'
 import { problemOf } from './problem.ts'
 import { MountedBelowError, type PurgeCount } from './purge.ts'
 import * as removal from './remove.ts'
@@ -20,6 +21,8 @@ export interface OperationOptions {
 }
 
 export function operations({ baseDir, settleTimeMs }: OperationOptions) {
+  const cache = new LookCache()
+
   function onStorage<T>(storageID: string, run: (base: BaseDirectory) => T): T | Failed {
     const base = openStorage(baseDir, storageID)
     if (!(base instanceof BaseDirectory)) return base
@@ -48,7 +51,9 @@ export function operations({ baseDir, settleTimeMs }: OperationOptions) {
       return storageOf(baseDir)
     },
     inspect: (name: string, storageID: string): Report => {
-      const report = onStorage(storageID, (base) => inspectDirectory(base, name, { settleTimeMs, nowMs: Date.now() }))
+      const report = onStorage(storageID, (base) =>
+        inspectDirectory(base, name, { settleTimeMs, nowMs: Date.now(), cache }),
+      )
       return 'name' in report ? report : { ...report, name, path: `${baseDir}/${name}` }
     },
     checkRemovable: (target: RemovalTarget) =>

@@ -2,6 +2,8 @@ import { execFileSync } from 'node:child_process'
 import { linkSync, mkdirSync, renameSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { inspectDirectory } from '../../src/snapshot/inspect.ts'
+import type { Print } from '../../src/snapshot/listing.ts'
+import { LookCache } from '../../src/snapshot/look-cache.ts'
 import * as removal from '../../src/snapshot/remove.ts'
 import type { DirectoryReport, Report } from '../../src/snapshot/report.ts'
 import { TestBaseDir } from '../support/base-dir.ts'
@@ -160,10 +162,47 @@ describe('inspectDirectory()', () => {
     expect(inspect('other')).toMatchObject({ kind: 'absent' })
   })
 
+  test('reads a file again only when it is another one, and whether the base template is there each time', () => {
+    const baseTemplate = writeTemplate(disk.path)
+    const at = writeSnapshot(disk.path, 'snap', { baseTemplate })
+    const looks: string[] = []
+    const cache = new (class extends LookCache {
+      override look<T>(file: string, print: Print, nowMs: number, read: () => T, mayKeep: (value: T) => boolean): T {
+        const counted = () => {
+          looks.push(file)
+          return read()
+        }
+        return super.look(file, print, nowMs, counted, mayKeep)
+      }
+    })()
+    // As seen later: what changed a moment ago is never kept.
+    const later = { settleTimeMs: 0, nowMs: Date.now() + 60_000, cache }
+    const look = () => {
+      using base = disk.open()
+      const report = inspectDirectory(base, 'snap', later)
+      return report.kind === 'directory' ? codes(report) : []
+    }
+    expect(look()).toEqual([])
+    expect(looks.splice(0).toSorted()).toEqual(['memfile.header', 'rootfs.meta', 'snapfile'])
+    expect([look(), looks]).toEqual([[], []])
+    const snapfile = sampleSnapfile(48 * 1024)
+    snapfile.writeUInt8(1, 100)
+    writeFileSync(`${at}/snapfile`, snapfile)
+    expect([look(), looks]).toEqual([['VMStateDamaged'], ['snapfile']])
+    rmSync(baseTemplate)
+    expect([look(), looks]).toEqual([['VMStateDamaged', 'BaseTemplateMissing'], ['snapfile']])
+    expect(inspect()).toEqual(inspectWith(cache))
+  })
+
   test.each(['', '..', '../x', 'a/../b', '.vmsnapshot'])('refuses the name %j', (name) => {
     expect(() => inspect(name)).toThrow(RangeError)
   })
 })
+
+function inspectWith(cache: LookCache): Report {
+  using base = disk.open()
+  return inspectDirectory(base, 'snap', { settleTimeMs: 0, nowMs: Date.now(), cache })
+}
 
 function replace(path: string, make: () => void): void {
   rmSync(path)
