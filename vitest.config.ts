@@ -7,7 +7,15 @@ export default defineConfig({
     pool: 'forks',
     reporters: ['default', './test/support/closing-line.ts'],
     projects: [
-      { test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: [...configDefaults.exclude, integration] } },
+      {
+        test: {
+          name: 'unit',
+          include: ['test/**/*.test.ts'],
+          exclude: [...configDefaults.exclude, integration],
+          // Against a hang, no measure: some write tens of thousands of files, on whatever disk there is.
+          testTimeout: 120_000,
+        },
+      },
       {
         test: {
           name: 'integration',

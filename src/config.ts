@@ -15,6 +15,8 @@ export interface AgentConfig {
   readonly settleTimeMs: number
   readonly diskDeadlineMs: number
   readonly requireMountPoint: boolean
+  /** absolute, normalised; undefined: nothing is known of running VMs but their loop devices */
+  readonly runningDir: string | undefined
   readonly allowRemoval: boolean
   readonly logLevel: LogLevel
 }
@@ -94,6 +96,14 @@ export const agentSettings = {
     parse: flagValue,
     expected: 'true or false',
   }),
+  runningDir: setting({
+    flag: 'running-dir',
+    env: 'RUNNING_DIR',
+    optional: true,
+    meaning: 'Directory with `<name>.cow` of each running VM: the snapshot of that name is not removed',
+    parse: absolutePath,
+    expected: 'an absolute path other than /',
+  }),
   allowRemoval: setting({
     flag: 'allow-removal',
     env: 'ALLOW_REMOVAL',
@@ -127,6 +137,7 @@ export function agentConfig(args: readonly string[], env: NodeJS.ProcessEnv = pr
     settleTimeMs: required(s.settleTimeMs, flags, env),
     diskDeadlineMs: required(s.diskDeadlineMs, flags, env),
     requireMountPoint: required(s.requireMountPoint, flags, env),
+    runningDir: read(s.runningDir, flags, env),
     allowRemoval: required(s.allowRemoval, flags, env),
     logLevel: required(s.logLevel, flags, env),
   }

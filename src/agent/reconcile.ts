@@ -8,11 +8,12 @@ import type { ReconcileContext } from '../kube/controller.ts'
 import type { Store } from '../kube/informer.ts'
 import { addFinalizer, removeFinalizer } from '../kube/object.ts'
 import type { Client } from '../kube/resource.ts'
-import type { Disk } from '../snapshot/disk.ts'
+import type { Disk, PurgeProgress } from '../snapshot/disk.ts'
 import type { Identity } from '../snapshot/report.ts'
-import { ancestorsOf, treeOf } from './claims.ts'
+import { treeOf } from './claims.ts'
 import { decide, type Effect, type Observed, permissionOf } from './decide.ts'
 import type { Observer } from './observe.ts'
+import { Related } from './related.ts'
 import { type RemovalOutcome, removeDirectory } from './removal.ts'
 import { nextRescanMs } from './rescan.ts'
 import { type Blocked, blocked, problemReason, type StatusDraft, statusOf, statusWithRemoval } from './status.ts'
@@ -20,6 +21,7 @@ import { StatusWriter } from './status-writer.ts'
 
 /** Rule 3e: a barrier older than this lets nothing through; the next pass writes another. */
 const barrierLifetimeNs = 10_000_000_000n
+const progressIntervalMs = 10_000
 export interface ReconcilerOptions {
   readonly client: Client<VMSnapshot>
   readonly store: Store<VMSnapshot>
@@ -46,12 +48,12 @@ export class Reconciler {
   readonly #barriers = new Map<string, Barrier>()
   readonly #status: StatusWriter
   readonly #removing = new Set<string>()
-  /** what others of the same directory last saw of this object */
-  readonly #claims = new Map<string, { readonly uid: string; readonly name: string; readonly signature: string }>()
+  readonly #related: Related
 
   constructor(options: ReconcilerOptions) {
     this.#options = options
     this.#status = new StatusWriter(options.client)
+    this.#related = new Related(options)
   }
 
   get removalsInFlight(): number {
@@ -60,7 +62,7 @@ export class Reconciler {
 
   async reconcile(key: string, context: ReconcileContext): Promise<Requeue | undefined> {
     const object = this.#options.store.get(key)
-    this.#wakeRelated(key, object)
+    this.#related.wake(key, object, (uid) => this.#forget(uid))
     if (object === undefined) return undefined
     const observed = await this.#options.observer.observe(object, this.#barrierPassed(object))
     let next: Requeue = { requeueAfterMs: this.#nextLook(observed) }
@@ -92,7 +94,7 @@ export class Reconciler {
     storageID: string,
     identity: Identity | undefined,
     observed: Observed,
-    { log }: ReconcileContext,
+    { log, signal }: ReconcileContext,
   ): Promise<Requeue | undefined> {
     const { uid } = observed.object.metadata
     const name = observed.object.spec.snapshotName
@@ -106,6 +108,7 @@ export class Reconciler {
         disk: this.#options.disk,
         notAfter: barrier.notAfter,
         isStillAllowed: () => this.#isStillAllowed(key, observed),
+        purge: { signal, onProgress: this.#progress(key, uid, log) },
       }
       const outcome: RemovalOutcome =
         identity === undefined ? { kind: 'absent' } : await removeDirectory({ uid, name, storageID, identity }, steps)
@@ -134,6 +137,7 @@ export class Reconciler {
       case 'absent':
         return this.#patch(key, removeFinalizer(observed.object, DIRECTORY_FINALIZER))
       case 'withdrawn':
+      case 'stopped':
       case 'expired':
         return Promise.resolve(soon)
       case 'blocked':
@@ -154,6 +158,23 @@ export class Reconciler {
       await this.#status.write(key, object, statusOf({ ...observed, object }, why), log)
     }
     return { requeueAfterMs: this.#options.rescanIntervalMs }
+  }
+
+  /** A directory that takes long to remove says how far it is, in the log and in status; nothing waits for that. */
+  #progress(key: string, uid: string, log: ReconcileContext['log']): (progress: PurgeProgress) => void {
+    let nextAtMs = performance.now() + progressIntervalMs
+    return ({ bytes, files }) => {
+      if (performance.now() < nextAtMs) return
+      nextAtMs = performance.now() + progressIntervalMs
+      log.info({ vmSnapshot: key, bytes, files }, 'removal under way')
+      const object = this.#options.store.get(key)
+      const { removal, conditions = [], ...status } = object?.status ?? {}
+      if (object === undefined || object.metadata.uid !== uid || removal === undefined) return
+      const draft = { ...status, conditions, removal: { ...removal, bytesRemoved: bytes } }
+      this.#status
+        .write(key, object, draft, log)
+        .catch((err) => log.debug({ vmSnapshot: key, err }, 'progress not written'))
+    }
   }
 
   /** The last look before the point of no return: the store as it is now, everything else as it was observed after the barrier. */
@@ -214,33 +235,10 @@ export class Reconciler {
     return nextRescanMs(rescanIntervalMs)
   }
 
-  /** Whoever shares the directory, or has one above it, decides anew when a claim comes, begins to go, or is gone. */
-  #wakeRelated(key: string, object: VMSnapshot | undefined): void {
-    const before = this.#claims.get(key)
-    const signature = object === undefined ? '' : claimSignature(object)
-    if (before?.signature === signature) return
-    const name = object?.spec.snapshotName ?? before?.name
-    if (object === undefined) this.#forget(key, before?.uid)
-    else this.#claims.set(key, { uid: object.metadata.uid, name: object.spec.snapshotName, signature })
-    if (name === undefined) return
-    for (const directory of [name, ...ancestorsOf(name)]) {
-      for (const other of this.#options.store.byIndex('directory', directory)) {
-        const otherKey = this.#options.keyOf(other)
-        if (otherKey !== key) this.#options.enqueue(otherKey)
-      }
-    }
-  }
-
-  #forget(key: string, uid: string | undefined): void {
-    this.#claims.delete(key)
-    if (uid === undefined) return
+  #forget(uid: string): void {
     this.#barriers.delete(uid)
     this.#status.forget(uid)
   }
 }
 
 const soon: Requeue = { requeueAfterMs: 1_000 }
-
-function claimSignature({ metadata }: VMSnapshot): string {
-  return JSON.stringify([metadata.uid, metadata.deletionTimestamp !== undefined, metadata.finalizers ?? []])
-}

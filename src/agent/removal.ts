@@ -1,6 +1,6 @@
 // The removal of one recorded directory, from the rename to the proof, after the barrier let it through.
 // Between the rename and the point of no return the store is looked at again: whatever arrived meanwhile brings the directory back.
-import type { Disk, DiskBlock, Failed, RemovalTarget } from '../snapshot/disk.ts'
+import type { Disk, DiskBlock, Failed, PurgeOptions, RemovalTarget } from '../snapshot/disk.ts'
 
 export type RemovalOutcome =
   | { readonly kind: 'removed'; readonly bytes: number; readonly files: number }
@@ -8,6 +8,8 @@ export type RemovalOutcome =
   | { readonly kind: 'absent' }
   /** the store no longer allows it; the directory is back under its name */
   | { readonly kind: 'withdrawn' }
+  /** the process is ending; whoever comes next finishes it */
+  | { readonly kind: 'stopped' }
   /** the barrier aged before the rename: nothing was touched */
   | { readonly kind: 'expired' }
   | DiskBlock
@@ -19,6 +21,7 @@ export interface RemovalSteps {
   readonly notAfter: bigint
   /** asks the store again whether the directory may go */
   readonly isStillAllowed: () => boolean
+  readonly purge: PurgeOptions
 }
 
 /**
@@ -29,7 +32,7 @@ export async function removeDirectory(target: RemovalTarget, steps: RemovalSteps
   const staged = await steps.disk.stage(target, steps.notAfter)
   switch (staged.kind) {
     case 'absent':
-      return finish(target, steps.disk)
+      return finish(target, steps)
     case 'staged':
       return takeAway(target, steps)
     default:
@@ -37,19 +40,21 @@ export async function removeDirectory(target: RemovalTarget, steps: RemovalSteps
   }
 }
 
-async function takeAway(target: RemovalTarget, { disk, isStillAllowed }: RemovalSteps): Promise<RemovalOutcome> {
+async function takeAway(target: RemovalTarget, steps: RemovalSteps): Promise<RemovalOutcome> {
+  const { disk, isStillAllowed } = steps
   if (!isStillAllowed()) {
     const restored = await disk.unstage(target)
     return restored.kind === 'restored' ? { kind: 'withdrawn' } : restored
   }
   const buried = await disk.bury(target)
-  return buried.kind === 'buried' ? finish(target, disk) : buried
+  return buried.kind === 'buried' ? finish(target, steps) : buried
 }
 
 /** Idempotent: also the whole of a removal whose directory was renamed away by an earlier pass. */
-async function finish(target: RemovalTarget, disk: Disk): Promise<RemovalOutcome> {
-  const purged = await disk.purge(target)
+async function finish(target: RemovalTarget, { disk, purge }: RemovalSteps): Promise<RemovalOutcome> {
+  const purged = await disk.purge(target, purge)
   if (purged.kind === 'unknown') return purged
+  if (purged.kind === 'stopped') return { kind: 'stopped' }
   const proof = await disk.prove(target)
   switch (proof.kind) {
     case 'unknown':
@@ -57,6 +62,6 @@ async function finish(target: RemovalTarget, disk: Disk): Promise<RemovalOutcome
     case 'present':
       return { kind: 'blocked', code: 'NameTaken', message: `the recorded directory is still at ${proof.where}` }
     case 'gone':
-      return purged.files === 0 && purged.bytes === 0 ? { kind: 'absent' } : purged
+      return purged.files === 0 ? { kind: 'absent' } : { kind: 'removed', bytes: purged.bytes, files: purged.files }
   }
 }

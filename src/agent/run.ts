@@ -71,6 +71,7 @@ function wire(config: AgentConfig, connection: Connection, log: Logger) {
   const disk = openDisk({
     baseDir,
     settleTimeMs,
+    runningDir: config.runningDir,
     deadlineMs: config.diskDeadlineMs,
     onHint: (name) => hints.hint(name),
     onUnwatched: (path, code) => log.warn({ path, code }, 'directory cannot be watched, the rescan tells of changes'),

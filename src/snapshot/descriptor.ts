@@ -12,6 +12,7 @@ import {
   opendirSync,
   openSync,
   readdirSync,
+  readlinkSync,
   readSync,
   renameSync,
   rmdirSync,
@@ -171,6 +172,11 @@ export class Directory {
   /** Makes renames and unlinks in it survive a power cut. */
   sync(): void {
     fsyncSync(this.#fd)
+  }
+
+  /** Where it stands at present, links resolved: as the kernel names it, also after somebody renamed it. */
+  currentPath(): string {
+    return readlinkSync(`/proc/self/fd/${this.#fd}`)
   }
 
   [Symbol.dispose](): void {

@@ -44,6 +44,18 @@ export type DiskBlock = {
 
 export type Failed = { readonly kind: 'unknown'; readonly problem: Problem }
 
+/** What went so far: blocks times 512 of files whose last link went, and how many entries. */
+export interface PurgeProgress {
+  readonly bytes: number
+  readonly files: number
+}
+
+export interface PurgeOptions {
+  /** after each slice of about 200 ms */
+  readonly onProgress?: (progress: PurgeProgress) => void
+  readonly signal?: AbortSignal
+}
+
 export type Recovered = {
   readonly kind: 'recovered'
   /** uids of `.dead` entries whose removal was finished */
@@ -77,10 +89,11 @@ export interface Disk {
   unstage(target: RemovalTarget): Promise<{ readonly kind: 'restored' } | DiskBlock | Failed>
   /** the point of no return: renames `<uid>` to `<uid>.dead` */
   bury(target: RemovalTarget): Promise<{ readonly kind: 'buried' } | Failed>
-  /** removes `<uid>.dead` by a descriptor walk; idempotent */
+  /** removes `<uid>.dead` by a descriptor walk; idempotent. It ends early, to be gone on with later, when `signal` is aborted */
   purge(
     target: RemovalTarget,
-  ): Promise<{ readonly kind: 'removed'; readonly bytes: number; readonly files: number } | Failed>
+    options?: PurgeOptions,
+  ): Promise<(PurgeProgress & { kind: 'removed' | 'stopped' }) | Failed>
   /** neither the name nor the trash holds the recorded directory */
   prove(
     target: RemovalTarget,

@@ -1,5 +1,6 @@
-// Who uses the files of a snapshot directory, as far as a node can tell without looking into processes: loop devices by their backing file.
-import { readdirSync, readFileSync } from 'node:fs'
+// Who uses the files of a snapshot directory, as far as a node can tell without looking into processes: loop devices by their backing
+// file, and running VMs by the copy-on-write file that the sandbox manager keeps for each in one directory.
+import { lstatSync, readdirSync, readFileSync } from 'node:fs'
 import { errnoOf } from './problem.ts'
 
 const blockDevices = '/sys/block'
@@ -12,6 +13,16 @@ export function loopDeviceOn(path: string, sysBlock: string = blockDevices): str
     if (file?.startsWith(`${path}/`)) return `${device} has ${file} as its backing file`
   }
   return undefined
+}
+
+/**
+ * The copy-on-write file of a VM that runs from the snapshot `name`: `<last segment>.cow` in `runningDir`, in words.
+ * Throws system errors, also where `runningDir` itself is not there: it may be another disk that is not mounted yet.
+ */
+export function runningVMOf(name: string, runningDir: string): string | undefined {
+  lstatSync(runningDir)
+  const path = `${runningDir}/${name.slice(name.lastIndexOf('/') + 1)}.cow`
+  return lstatSync(path, { throwIfNoEntry: false }) === undefined ? undefined : `a VM runs on ${path}`
 }
 
 function entriesOf(directory: string): readonly string[] {

@@ -1,7 +1,7 @@
 // What the worker can be asked to do: each operation opens the base directory, checks its marker and answers with a value.
 import { BaseDirectory, openStorage, storageOf } from './base-directory.ts'
 import type { Failed, Recovered, RemovalTarget, Storage } from './disk.ts'
-import { loopDeviceOn } from './in-use.ts'
+import { loopDeviceOn, runningVMOf } from './in-use.ts'
 import { inspectDirectory } from './inspect.ts'
 import { LookCache } from './look-cache.ts'
 import { problemOf } from './problem.ts'
@@ -10,18 +10,19 @@ import * as removal from './remove.ts'
 import type { Report } from './report.ts'
 import { Trash } from './trash.ts'
 
-/** One slice of a long removal: other work gets its turn in between. */
-const sliceMs = 200
-
-const inUse = (path: string) => loopDeviceOn(path)
-
 export interface OperationOptions {
   readonly baseDir: string
   readonly settleTimeMs: number
+  /** where the sandbox manager keeps `<name>.cow` of each running VM; undefined: nowhere that is known */
+  readonly runningDir?: string | undefined
+  /** one slice of a long removal, 200 unless told: other work gets its turn in between */
+  readonly sliceMs?: number | undefined
 }
 
-export function operations({ baseDir, settleTimeMs }: OperationOptions) {
+export function operations({ baseDir, settleTimeMs, runningDir, sliceMs = 200 }: OperationOptions) {
   const cache = new LookCache()
+  const inUse = (path: string, name: string) =>
+    loopDeviceOn(path) ?? (runningDir === undefined ? undefined : runningVMOf(name, runningDir))
 
   function onStorage<T>(storageID: string, run: (base: BaseDirectory) => T): T | Failed {
     const base = openStorage(baseDir, storageID)

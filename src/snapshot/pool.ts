@@ -2,7 +2,7 @@
 // behind and another takes its place, so that a hung file system makes verdicts Unknown and nothing else.
 import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
-import type { Disk, Failed, Recovered, RemovalTarget } from './disk.ts'
+import type { Disk, Failed, PurgeOptions, Recovered, RemovalTarget } from './disk.ts'
 import type { OperationOptions, Operations } from './operations.ts'
 import type { FromWorker, ToWorker } from './worker.ts'
 
@@ -76,15 +76,17 @@ class WorkerDisk implements Disk {
     return this.#call('bury', target)
   }
 
-  async purge(target: RemovalTarget) {
+  async purge(target: RemovalTarget, { onProgress, signal }: PurgeOptions = {}) {
     let [bytes, files] = [0, 0]
-    for (;;) {
+    while (signal?.aborted !== true) {
       const slice = await this.#call('purge', target)
       if (slice.kind === 'unknown') return slice
       bytes += slice.bytes
       files += slice.files
       if (slice.done) return { kind: 'removed' as const, bytes, files }
+      onProgress?.({ bytes, files })
     }
+    return { kind: 'stopped' as const, bytes, files }
   }
 
   prove(target: RemovalTarget) {
@@ -144,9 +146,11 @@ class WorkerDisk implements Disk {
   }
 
   #start(): Worker {
-    const { baseDir, settleTimeMs } = this.#options
+    const { baseDir, settleTimeMs, runningDir, sliceMs } = this.#options
     const url = new URL(`./worker${extname(import.meta.url)}`, import.meta.url)
-    const worker = new Worker(url, { workerData: { baseDir, settleTimeMs } satisfies OperationOptions })
+    const worker = new Worker(url, {
+      workerData: { baseDir, settleTimeMs, runningDir, sliceMs } satisfies OperationOptions,
+    })
     // A pending call keeps the process alive by its timer; an idle worker must not.
     worker.unref()
     worker.on('message', (message: FromWorker) => this.#receive(message))

@@ -8,13 +8,16 @@ import { decodeMeta, META_MAX_BYTES, MetaError } from './meta.ts'
 /** As deep as names of the API reach, and then some; below that nothing can be a snapshot of ours. */
 const searchDepth = 8
 
-/** Who uses files below a directory of the node, in words; undefined: nobody that can be seen. */
-export type InUse = (path: string) => string | undefined
+/**
+ * Who uses files of a snapshot directory, in words; undefined: nobody that can be seen.
+ * `path` is where it stands at present, as the kernel names it; `name` is what it is called below the base directory.
+ */
+export type InUse = (path: string, name: string) => string | undefined
 
 /** undefined: nothing speaks against it. `directory` may have been renamed already; `name` is the one it goes by. Throws system errors. */
 export function blockOf(directory: Directory, base: BaseDirectory, name: string, inUse: InUse): DiskBlock | undefined {
   const path = `${base.path}/${name}`
-  const user = inUse(path)
+  const user = inUse(directory.currentPath(), name)
   if (user !== undefined) return blocked('InUse', `${path} is in use: ${user}`)
   const below = find(directory, (entry, depth) => depth > 0 && isSnapshotEntry(entry), false)
   if (below?.isMount) return blocked('InUse', `another file system is mounted at ${path}/${below.path}`)

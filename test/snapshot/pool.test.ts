@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Disk } from '../../src/snapshot/disk.ts'
-import { openDisk } from '../../src/snapshot/pool.ts'
+import { type DiskOptions, openDisk } from '../../src/snapshot/pool.ts'
 import { TestBaseDir } from '../support/base-dir.ts'
 import { writeSnapshot } from '../support/sample-snapshots.ts'
 import { until } from '../support/until.ts'
@@ -16,8 +16,15 @@ afterEach(async () => {
   base[Symbol.dispose]()
 })
 
-function disk(deadlineMs = 10_000, onHint: (name: string) => void = () => {}): Disk {
-  const opened = openDisk({ baseDir: base.path, settleTimeMs: 0, deadlineMs, onHint, onUnwatched: () => {} })
+function disk(options: Partial<DiskOptions> = {}): Disk {
+  const opened = openDisk({
+    baseDir: base.path,
+    settleTimeMs: 0,
+    deadlineMs: 10_000,
+    onHint: () => {},
+    onUnwatched: () => {},
+    ...options,
+  })
   open.push(opened)
   return opened
 }
@@ -48,6 +55,26 @@ describe('the disk behind its worker', () => {
       'gone',
       'absent',
     ])
+  })
+
+  test('says how far a purge is, and stops between two slices to be gone on with later', async () => {
+    writeSnapshot(base.path, 'snap')
+    for (let file = 0; file < 3_000; file++) writeFileSync(base.at('snap', `f${file}`), '')
+    const target = base.target('snap')
+    const door = disk({ sliceMs: 1 })
+    await door.stage(target, process.hrtime.bigint() + 10_000_000_000n)
+    await door.bury(target)
+    const ending = new AbortController()
+    const seen: number[] = []
+    const onProgress = ({ files }: { files: number }) => {
+      seen.push(files)
+      ending.abort()
+    }
+    const stopped = await door.purge(target, { onProgress, signal: ending.signal })
+    expect(stopped).toMatchObject({ kind: 'stopped', files: seen[0] })
+    expect(await door.prove(target)).toMatchObject({ kind: 'present' })
+    expect(await door.purge(target)).toMatchObject({ kind: 'removed' })
+    expect(await door.prove(target)).toEqual({ kind: 'gone' })
   })
 
   test('marks a base directory once', async () => {
@@ -86,7 +113,7 @@ describe('the disk behind its worker', () => {
     mkdirSync(base.at('crowded'))
     for (let file = 0; file < 20_000; file++) writeFileSync(base.at('crowded', String(file)), '')
     // The first call includes the start of the worker, which alone takes longer than this.
-    const door = disk(5)
+    const door = disk({ deadlineMs: 5 })
     expect(await door.inspect('crowded', base.storageID)).toMatchObject({
       kind: 'unknown',
       name: 'crowded',
@@ -102,7 +129,7 @@ describe('the disk behind its worker', () => {
 
   test('tells of changes below watched names, also of names that come later', async () => {
     const hints = new Set<string>()
-    const door = disk(10_000, (name) => hints.add(name))
+    const door = disk({ onHint: (name) => hints.add(name) })
     await door.storage()
     door.watch(['group/snap', 'other'])
     await door.storage()

@@ -1,7 +1,7 @@
 import { existsSync, linkSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { RemovalTarget } from '../../src/snapshot/disk.ts'
-import { loopDeviceOn } from '../../src/snapshot/in-use.ts'
+import { loopDeviceOn, runningVMOf } from '../../src/snapshot/in-use.ts'
 import * as removal from '../../src/snapshot/remove.ts'
 import { TestBaseDir } from '../support/base-dir.ts'
 import { writeSnapshot, writeTemplate } from '../support/sample-snapshots.ts'
@@ -174,6 +174,23 @@ describe('what is in use', () => {
     })
     expect(on((base) => removal.stage(base, target, later(), inUse))).toMatchObject({ code: 'InUse' })
     expect(existsSync(disk.at('snap', 'snapfile'))).toBe(true)
+  })
+
+  test('is asked for where the directory lies after the rename, too', () => {
+    const target = snapshot('group/snap')
+    const asked: string[][] = []
+    on((base) => removal.stage(base, target, later(), (...arguments_) => void asked.push(arguments_)))
+    expect(asked).toEqual([[disk.at('.vmsnapshot', 'trash', target.uid), 'group/snap']])
+  })
+
+  test('is a VM that runs on the file of the name in the directory of running VMs', () => {
+    const running = `${disk.root}/running`
+    expect(() => runningVMOf('group/snap', running)).toThrow('ENOENT')
+    mkdirSync(running)
+    writeFileSync(`${running}/other.cow`, '')
+    expect(runningVMOf('group/snap', running)).toBeUndefined()
+    writeFileSync(`${running}/snap.cow`, '')
+    expect(runningVMOf('group/snap', running)).toBe(`a VM runs on ${running}/snap.cow`)
   })
 
   test('keeps a template that another snapshot lies over, until that is gone', () => {
