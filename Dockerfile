@@ -1,8 +1,15 @@
-# One image for every subcommand. The sources run as they are: Node strips the types.
-FROM node:24-slim
+# One image for every subcommand: the bundle and nothing else.
+FROM node:24-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
-RUN npm ci --omit=dev --ignore-scripts && npm cache clean --force
+RUN npm ci
+COPY build build
 COPY src src
-ENTRYPOINT ["node", "src/main.ts"]
+RUN node build/bundle.ts
+
+FROM node:24-slim
+WORKDIR /app
+COPY --from=build /app/dist ./
+COPY LICENSE ./
+ENTRYPOINT ["node", "main.js"]
 CMD ["agent"]

@@ -1,5 +1,5 @@
 // metav1.Condition: the same fields, bounds and patterns as in k8s.io/apimachinery/pkg/apis/meta/v1.
-import { z } from 'zod'
+import * as z from 'zod'
 
 /** Shorter than upstream's 32768: an object stays small whatever a directory holds. */
 export const MESSAGE_MAX_LENGTH = 1024

@@ -1,6 +1,6 @@
 // Schemas -> CustomResourceDefinitions. Pure: the same schemas give the same objects, which build/generate.ts writes to crds/.
 // zod's JSON Schema is almost structural; what differs is mended in one pass here.
-import { z } from 'zod'
+import * as z from 'zod'
 import { GROUP, VERSION } from './group.ts'
 import { vmSnapshotNames, vmSnapshotSpec, vmSnapshotStatus } from './vmsnapshot.ts'
 import { vmSnapshotNodeNames, vmSnapshotNodeSpec, vmSnapshotNodeStatus } from './vmsnapshotnode.ts'

@@ -1,5 +1,5 @@
 // metadata of an object as this project reads it: the fields it uses, everything else passed through untouched.
-import { z } from 'zod'
+import * as z from 'zod'
 
 export const ownerReference = z.looseObject({
   apiVersion: z.string(),

@@ -1,6 +1,6 @@
 // VMSnapshot: one snapshot directory on one node. The schema is the one source of type, runtime parser and CRD.
 // The bounds keep an object under 16 KiB whatever the directory holds; text that may be longer is cut by whoever writes it.
-import { z } from 'zod'
+import * as z from 'zod'
 import { conditionsField } from './condition.ts'
 import { GROUP, VERSION } from './group.ts'
 import { namespacedMeta } from './metadata.ts'

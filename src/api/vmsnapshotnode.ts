@@ -1,5 +1,5 @@
 // VMSnapshotNode: a node's base directory. It outlives the Node object, because it remembers the disk's identity and what was abandoned.
-import { z } from 'zod'
+import * as z from 'zod'
 import { conditionsField } from './condition.ts'
 import { GROUP, VERSION } from './group.ts'
 import { objectMeta } from './metadata.ts'

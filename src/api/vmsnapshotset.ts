@@ -1,5 +1,5 @@
 // VMSnapshotSet: the same snapshot on many nodes. The controller keeps one VMSnapshot per selected node for it.
-import { z } from 'zod'
+import * as z from 'zod'
 import { conditionsField } from './condition.ts'
 import { GROUP, VERSION } from './group.ts'
 import { namespacedMeta } from './metadata.ts'

@@ -1,6 +1,6 @@
-// Inspects every snapshot directory below a base directory, in the order of their names, without holding them all.
+// Finds every snapshot directory below a base directory, in the order of their names, and inspects each as it is found.
 import type { BaseDirectory } from '../snapshot/base-directory.ts'
-import type { Directory } from '../snapshot/descriptor.ts'
+import { type Directory, type Entry, textOfName } from '../snapshot/descriptor.ts'
 import { type InspectOptions, inspectOpened } from '../snapshot/inspect.ts'
 import { isSnapshotFile } from '../snapshot/layout.ts'
 import { errnoOf, problemOf } from '../snapshot/problem.ts'
@@ -9,29 +9,30 @@ import type { Report } from '../snapshot/report.ts'
 /** Names of the API have at most four segments. */
 const maxDepth = 4
 
-/** Directories that hold at least one snapshot file, also below one another. One that cannot be read is reported as unknown. */
-export function* inspectAll(base: BaseDirectory, options: InspectOptions): Generator<Report> {
-  yield* below(base, base.root, '', 0, options)
+export interface DiscoverOptions extends InspectOptions {
+  /** this process does nothing else, so that each directory may become its working directory, which is quicker */
+  readonly enters: boolean
 }
 
-function* below(
-  base: BaseDirectory,
-  directory: Directory,
-  name: string,
-  depth: number,
-  options: InspectOptions,
-): Generator<Report> {
-  const entries = directory.entries()
-  if (depth > 0 && entries.some((entry) => !entry.isDirectory() && isSnapshotFile(entry.name.toString('latin1')))) {
-    yield inspectOpened(directory, entries, base, name, options)
+/** First segments of everything that may be, or hold, a snapshot directory, sorted. Throws what the system call throws. */
+export function namesIn(directory: Directory): readonly string[] {
+  return childrenOf(directory.stream())
+}
+
+/** Hidden ones are ours, and what is no UTF-8 no VMSnapshot could name. */
+function childrenOf(entries: Iterable<Entry>): readonly string[] {
+  const names: string[] = []
+  for (const entry of entries) {
+    if (!entry.isDirectory()) continue
+    const name = String(entry.name)
+    if (!name.startsWith('.') && !name.includes('\ufffd')) names.push(name)
   }
-  if (depth === maxDepth) return
-  const names = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name.toString('utf8'))
-  for (const leaf of names.sort()) {
-    // Ours, or a name that no VMSnapshot could have.
-    if (leaf.startsWith('.') || leaf.includes('\ufffd')) continue
-    yield* child(base, directory, name === '' ? leaf : `${name}/${leaf}`, leaf, depth + 1, options)
-  }
+  return names.sort()
+}
+
+/** The directories at and below one first segment that hold at least one snapshot file. One that cannot be read is reported as unknown. */
+export function* inspectBelow(base: BaseDirectory, first: string, options: DiscoverOptions): Generator<Report> {
+  yield* child(base, base.root, first, first, 1, options)
 }
 
 function* child(
@@ -40,11 +41,19 @@ function* child(
   name: string,
   leaf: string,
   depth: number,
-  options: InspectOptions,
+  options: DiscoverOptions,
 ): Generator<Report> {
   try {
     using directory = parent.openDirectory(leaf)
-    yield* below(base, directory, name, depth, options)
+    if (options.enters) directory.enter()
+    const entries = directory.entries()
+    if (entries.some((entry) => !entry.isDirectory() && isSnapshotFile(textOfName(entry.name)))) {
+      yield inspectOpened(directory, entries, base, name, options)
+    }
+    if (depth === maxDepth) return
+    for (const below of childrenOf(entries)) {
+      yield* child(base, directory, `${name}/${below}`, below, depth + 1, options)
+    }
   } catch (error) {
     const path = `${base.path}/${name}`
     // Gone, or something else than a directory, since the parent was read.

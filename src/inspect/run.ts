@@ -1,5 +1,5 @@
 // The subcommand `inspect`: the same report as the agent's, for directories on this machine, without a cluster.
-import { writeFileSync, writeSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
 import { inspectConfig, inspectUsage } from '../config.ts'
 import { BaseDirectory } from '../snapshot/base-directory.ts'
@@ -8,11 +8,11 @@ import { inspectDirectory } from '../snapshot/inspect.ts'
 import { readHeader } from '../snapshot/local.ts'
 import { errnoOf } from '../snapshot/problem.ts'
 import type { Report } from '../snapshot/report.ts'
-import { inspectAll } from './discover.ts'
 import { jsonOf } from './json.ts'
 import { barOf, svgOf } from './map.ts'
 import { Output } from './output.ts'
-import { bySeverity, Table } from './table.ts'
+import { scan } from './scan.ts'
+import { bySeverity, rowOf, Table } from './table.ts'
 import { Totals } from './totals.ts'
 
 const barWidth = 64
@@ -34,50 +34,52 @@ export async function runInspect(args: readonly string[]): Promise<number> {
     return 3
   }
   using opened = base
-  const names = isSingle ? [basename(path)] : config.names
-  const output = new Output((text) => writeSync(1, text))
-  const totals = new Totals()
-  const show = config.output === 'json' ? jsonLines(output) : tableRows(config.output === 'wide', output)
-  const options = { settleTimeMs: config.settleTimeMs, nowMs: Date.now() }
-  const progress = new Progress()
-  const reports = config.all
-    ? inspectAll(opened, options)
-    : names.map((name) => inspectDirectory(opened, name, options))
-  for (const report of reports) {
-    totals.add(report)
-    show.add(report)
-    progress.count()
-  }
-  show.end()
-  if (config.output !== 'json') {
-    for (const line of config.all
-      ? ['', ...totals.lines, ...totals.tree]
-      : names.flatMap((name) => details(opened, name))) {
-      output.write(`${line}\n`)
-    }
-  }
+  const output = new Output()
+  const totals = config.all ? await showAll(opened, config, output) : showSome(opened, config, isSingle, output)
   output.flush()
-  if (config.svg !== undefined) writePicture(opened, names[0], config.svg)
   return totals.exitCode
 }
 
-interface Show {
-  add(report: Report): void
-  end(): void
+type Config = ReturnType<typeof inspectConfig>
+
+async function showAll(base: BaseDirectory, config: Config, output: Output): Promise<Totals> {
+  const totals = new Totals()
+  const table = new Table(config.output === 'wide', (text) => output.write(text))
+  const progress = new Progress()
+  const task = { baseDir: base.path, output: config.output, settleTimeMs: config.settleTimeMs, nowMs: Date.now() }
+  for await (const share of scan(base, task)) {
+    totals.merge(share.totals)
+    output.write(share.text)
+    for (const row of share.rows) table.add(row)
+    progress.show(totals.state.directories)
+  }
+  if (config.output === 'json') return totals
+  table.flush()
+  for (const line of ['', ...totals.lines, ...totals.tree]) output.write(`${line}\n`)
+  return totals
 }
 
-function jsonLines(output: Output): Show {
-  return { add: (report) => output.write(`${JSON.stringify(jsonOf(report))}\n`), end: () => {} }
-}
-
-function tableRows(isWide: boolean, output: Output): Show {
-  const table = new Table(isWide, (text) => output.write(text))
-  return { add: (report) => table.add(report), end: () => table.flush() }
+function showSome(base: BaseDirectory, config: Config, isSingle: boolean, output: Output): Totals {
+  const names = isSingle ? [basename(resolve(config.directory))] : config.names
+  const options = { settleTimeMs: config.settleTimeMs, nowMs: Date.now() }
+  const totals = new Totals()
+  const reports = names.map((name) => inspectDirectory(base, name, options))
+  for (const report of reports) totals.add(report)
+  if (config.output === 'json') for (const report of reports) output.write(`${JSON.stringify(jsonOf(report))}\n`)
+  else {
+    const isWide = config.output === 'wide'
+    const table = new Table(isWide, (text) => output.write(text))
+    for (const report of reports) table.add(rowOf(report, isWide))
+    table.flush()
+    for (const report of reports) for (const line of details(base, report)) output.write(`${line}\n`)
+  }
+  if (config.svg !== undefined) writePicture(base, names[0], config.svg)
+  return totals
 }
 
 /** Everything that was found, and the bar of the memory image. */
-function details(base: BaseDirectory, name: string): readonly string[] {
-  const report = inspectDirectory(base, name, { settleTimeMs: 0, nowMs: Date.now() })
+function details(base: BaseDirectory, report: Report): readonly string[] {
+  const { name } = report
   const findings = report.kind === 'directory' ? bySeverity(report.findings) : []
   const header = headerOf(base, name)
   return [
@@ -109,12 +111,10 @@ function writePicture(base: BaseDirectory, name: string | undefined, file: strin
 class Progress {
   readonly #isShown = process.stderr.isTTY && !process.stdout.isTTY
   #nextMs = performance.now() + progressAfterMs
-  #counted = 0
 
-  count(): void {
-    this.#counted++
+  show(directories: number): void {
     if (!this.#isShown || performance.now() < this.#nextMs) return
     this.#nextMs = performance.now() + 1_000
-    process.stderr.write(`\r${this.#counted} directories `)
+    process.stderr.write(`\r${directories} directories `)
   }
 }

@@ -6,19 +6,22 @@ const blockRows = 500
 const columns = ['NAME', 'EXISTS', 'RESTORABLE', 'FORMAT', 'SIZE'] as const
 const wideColumns = ['APPARENT', 'DIFFS', 'GENERATION', 'VMM', 'BASE TEMPLATE'] as const
 
+/** Cells, from left to right. */
+export type Row = readonly string[]
+
 export class Table {
   readonly #isWide: boolean
   readonly #write: (text: string) => void
   #widths: readonly number[] | undefined
-  #rows: (readonly string[])[] = []
+  #rows: Row[] = []
 
   constructor(isWide: boolean, write: (text: string) => void) {
     this.#isWide = isWide
     this.#write = write
   }
 
-  add(report: Report): void {
-    this.#rows.push(rowOf(report, this.#isWide))
+  add(row: Row): void {
+    this.#rows.push(row)
     if (this.#rows.length === blockRows) this.flush()
   }
 
@@ -40,7 +43,7 @@ export class Table {
   }
 }
 
-function rowOf(report: Report, isWide: boolean): readonly string[] {
+export function rowOf(report: Report, isWide: boolean): Row {
   if (report.kind !== 'directory') {
     const verdict = report.kind === 'unknown' ? 'Unknown' : 'False'
     return [report.name, verdict, verdict, '', '', ...(isWide ? wideColumns.map(() => '') : []), reasonOf(report)]
@@ -50,7 +53,7 @@ function rowOf(report: Report, isWide: boolean): readonly string[] {
   return [...cells, ...(isWide ? wideCells(report) : []), reasonOf(report)]
 }
 
-function wideCells(report: Extract<Report, { kind: 'directory' }>): readonly string[] {
+function wideCells(report: Extract<Report, { kind: 'directory' }>): Row {
   const { apparentBytes, diffFiles, header, vmState, rootfs } = report
   const vmm = vmState.kind === 'ok' ? `${vmState.value.vmm} ${vmState.value.version}`.trim() : ''
   return [

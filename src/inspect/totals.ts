@@ -13,52 +13,76 @@ interface Dependents {
   readonly names: string[]
 }
 
+/** Plain data, so that the totals of one process can be added to another's. Sizes in bytes. */
+export interface TotalsState {
+  directories: number
+  restorable: number
+  broken: number
+  unknown: number
+  allocatedBytes: number
+  readonly byTemplate: Map<string, Dependents>
+  readonly byBuild: Map<string, Dependents>
+}
+
 export class Totals {
-  #directories = 0
-  #restorable = 0
-  #broken = 0
-  #unknown = 0
-  #allocatedBytes = 0
-  readonly #byTemplate = new Map<string, Dependents>()
-  readonly #byBuild = new Map<string, Dependents>()
+  readonly state: TotalsState = {
+    directories: 0,
+    restorable: 0,
+    broken: 0,
+    unknown: 0,
+    allocatedBytes: 0,
+    byTemplate: new Map(),
+    byBuild: new Map(),
+  }
 
   add(report: Report): void {
-    this.#directories++
+    const { state } = this
+    state.directories++
     const verdict = report.kind === 'directory' ? report.restorable : report.kind === 'unknown' ? undefined : false
-    if (verdict === true) this.#restorable++
-    else if (verdict === false) this.#broken++
-    else this.#unknown++
+    state[verdict === undefined ? 'unknown' : verdict ? 'restorable' : 'broken']++
     if (report.kind !== 'directory') return
-    this.#allocatedBytes += report.allocatedBytes
-    if (report.cow && report.rootfs.kind === 'ok') note(this.#byTemplate, report.rootfs.value.baseTemplate, report.name)
-    if (report.diffFiles?.ok)
-      for (const { buildID } of report.diffFiles.files) note(this.#byBuild, buildID, report.name)
+    state.allocatedBytes += report.allocatedBytes
+    if (report.cow && report.rootfs.kind === 'ok')
+      note(state.byTemplate, report.rootfs.value.baseTemplate, { count: 1, names: [report.name] })
+    if (report.diffFiles?.ok) {
+      for (const { buildID } of report.diffFiles.files) note(state.byBuild, buildID, { count: 1, names: [report.name] })
+    }
+  }
+
+  merge(other: TotalsState): void {
+    const { state } = this
+    for (const count of ['directories', 'restorable', 'broken', 'unknown', 'allocatedBytes'] as const)
+      state[count] += other[count]
+    for (const map of ['byTemplate', 'byBuild'] as const)
+      for (const [key, dependents] of other[map]) note(state[map], key, dependents)
   }
 
   /** 0: everything is restorable; 1: something is not; 3: nothing is broken, but not everything could be judged. */
   get exitCode(): 0 | 1 | 3 {
-    if (this.#broken > 0) return 1
-    return this.#unknown > 0 ? 3 : 0
+    if (this.state.broken > 0) return 1
+    return this.state.unknown > 0 ? 3 : 0
   }
 
   get lines(): readonly string[] {
-    const count = `${this.#directories} ${this.#directories === 1 ? 'directory' : 'directories'}`
-    const verdicts = `${this.#restorable} restorable, ${this.#broken} not, ${this.#unknown} unknown`
-    return [`${count}, ${formatBytes(this.#allocatedBytes)} allocated: ${verdicts}`]
+    const { directories, restorable, broken, unknown, allocatedBytes } = this.state
+    const count = `${directories} ${directories === 1 ? 'directory' : 'directories'}`
+    const verdicts = `${restorable} restorable, ${broken} not, ${unknown} unknown`
+    return [`${count}, ${formatBytes(allocatedBytes)} allocated: ${verdicts}`]
   }
 
   /** Base templates with what lies over them, and builds that several snapshots read. */
   get tree(): readonly string[] {
-    const shared = new Map([...this.#byBuild].filter(([, { count }]) => count > 1))
-    return [...branch('base template', this.#byTemplate), ...branch('build', shared)]
+    const shared = new Map([...this.state.byBuild].filter(([, { count }]) => count > 1))
+    return [...branch('base template', this.state.byTemplate), ...branch('build', shared)]
   }
 }
 
-function note(map: Map<string, Dependents>, key: string, name: string): void {
-  const dependents = map.get(key) ?? { count: 0, names: [] }
-  dependents.count++
-  if (dependents.names.length < namesShown) dependents.names.push(name)
-  if (map.has(key) || map.size < nodesKept) map.set(key, dependents)
+function note(map: Map<string, Dependents>, key: string, { count, names }: Dependents): void {
+  const known = map.get(key)
+  if (known !== undefined) {
+    known.count += count
+    known.names.push(...names.slice(0, namesShown - known.names.length))
+  } else if (map.size < nodesKept) map.set(key, { count, names: names.slice(0, namesShown) })
 }
 
 function branch(kind: string, map: ReadonlyMap<string, Dependents>): readonly string[] {

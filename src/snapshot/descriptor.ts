@@ -25,8 +25,13 @@ import type { FileType, Identity } from './report.ts'
 
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_TRUNC, O_WRONLY } = constants
 
-/** A name of one segment. Names are bytes; text is for those that we know to be UTF-8. */
+/** A name of one segment. Names are bytes; text is for those that are UTF-8. */
 export type EntryName = string | Buffer
+
+export type Entry = Dirent<string> | Dirent<Buffer>
+
+/** The one that is the working directory of this process. */
+let entered: Directory | undefined
 
 export class Directory {
   readonly #fd: number
@@ -57,13 +62,30 @@ export class Directory {
     return current
   }
 
-  /** Entries in the file system's order, names as bytes. */
-  entries(): readonly Dirent<Buffer>[] {
-    return readdirSync(this.#path('.'), { withFileTypes: true, encoding: 'buffer' })
+  /**
+   * Makes it the working directory: names below it are then resolved from there, at half the cost of a descriptor's path.
+   * For a process that does nothing else; a worker thread, which shares its process's, throws.
+   */
+  enter(): void {
+    process.chdir(`/proc/self/fd/${this.#fd}`)
+    entered = this
+  }
+
+  /** Entries in the file system's order. Buffers cost a scan of many directories a tenth of its time. */
+  entries(): readonly Entry[] {
+    const path = this.#path('.')
+    try {
+      const entries = readdirSync(path, { withFileTypes: true })
+      if (entries.every(({ name }) => !name.includes('\ufffd'))) return entries
+    } catch (error) {
+      // Where the file system leaves types out, a name that is no UTF-8 is looked up, and not found, already here.
+      if (errnoOf(error) !== 'ENOENT') throw error
+    }
+    return readdirSync(path, { withFileTypes: true, encoding: 'buffer' })
   }
 
   /** Entries as they are read, for a directory that is being emptied meanwhile: whatever is missed shows in the next round. */
-  *stream(): Generator<Dirent<Buffer>> {
+  *stream(): Generator<Entry> {
     // The types know no Buffer encoding of opendir; the function does.
     const encoding = 'buffer' as BufferEncoding
     const directory = opendirSync(this.#path('.') as string, { encoding, bufferSize: 256 })
@@ -77,7 +99,7 @@ export class Directory {
   }
 
   /** Some file systems leave the type out of their directory entries. */
-  #typed(entry: Dirent<Buffer>): Dirent<Buffer> {
+  #typed(entry: Dirent<Buffer>): Entry {
     if (fileTypeOf(entry) !== 'unknown') return entry
     const stat = this.statOf(entry.name)
     return stat === undefined ? entry : (Object.assign(stat, { name: entry.name }) as unknown as Dirent<Buffer>)
@@ -100,7 +122,17 @@ export class Directory {
 
   /** Reads a regular file of at most `maxBytes`. */
   readFile(name: EntryName, maxBytes: number): FileContent {
-    return this.#read(name, maxBytes, (fd, sizeBytes) => ({ kind: 'content', bytes: readFully(fd, sizeBytes) }))
+    return this.#read(name, maxBytes, (fd, sizeBytes) => {
+      return { kind: 'content', bytes: readFully(fd, Buffer.alloc(sizeBytes)) }
+    })
+  }
+
+  /** What `use` makes of the bytes, which are gone when it returns: the same memory serves every file. */
+  readWith<T>(name: EntryName, maxBytes: number, use: (bytes: Uint8Array) => T): NoContent | UsedContent<T> {
+    return this.#read(name, maxBytes, (fd, sizeBytes) => {
+      const bytes = sizeBytes > scratchBytes ? Buffer.alloc(sizeBytes) : scratch.subarray(0, sizeBytes)
+      return { kind: 'used', value: use(readFully(fd, bytes)) }
+    })
   }
 
   /** The same in pieces, which are gone after the call that brings them. */
@@ -109,7 +141,7 @@ export class Directory {
     maxBytes: number,
     onPiece: (piece: Uint8Array) => void,
   ): NoContent | { readonly kind: 'read'; readonly sizeBytes: number } {
-    return this.#read(name, maxBytes, (fd) => ({ kind: 'read', sizeBytes: readAll(fd, maxBytes, onPiece) }))
+    return this.#read(name, maxBytes, (fd, sizeBytes) => ({ kind: 'read', sizeBytes: readAll(fd, sizeBytes, onPiece) }))
   }
 
   #read<T>(name: EntryName, maxBytes: number, use: (fd: number, sizeBytes: number) => T): T | NoContent {
@@ -180,16 +212,23 @@ export class Directory {
   }
 
   [Symbol.dispose](): void {
+    if (entered === this) entered = undefined
     closeSync(this.#fd)
   }
 
   #path(name: EntryName): string | Buffer {
+    if (entered === this) return name
     const prefix = `/proc/self/fd/${this.#fd}/`
     return typeof name === 'string' ? prefix + name : Buffer.concat([Buffer.from(prefix), name])
   }
 }
 
 export type FileContent = NoContent | { readonly kind: 'content'; readonly bytes: Uint8Array }
+
+export interface UsedContent<T> {
+  readonly kind: 'used'
+  readonly value: T
+}
 
 export type NoContent =
   | { readonly kind: 'absent' }
@@ -228,29 +267,36 @@ export function fileTypeOf(entry: TypeTests): FileType {
   return entry.isBlockDevice() || entry.isCharacterDevice() ? 'device' : 'unknown'
 }
 
-const pieceBytes = 65_536
-const piece = Buffer.allocUnsafe(pieceBytes)
+const scratchBytes = 262_144
+/** Lies at the start of its memory, so that words can be read from it. */
+const scratch = Buffer.from(new ArrayBuffer(scratchBytes))
 
-/** A file may grow while it is read: beyond `maxBytes` nothing is. */
-function readAll(fd: number, maxBytes: number, onPiece: (piece: Uint8Array) => void): number {
-  let sizeBytes = 0
-  while (sizeBytes < maxBytes) {
-    const read = readSync(fd, piece, 0, Math.min(pieceBytes, maxBytes - sizeBytes), sizeBytes)
-    if (read === 0) break
-    sizeBytes += read
-    onPiece(piece.subarray(0, read))
-  }
-  return sizeBytes
-}
-
-/** A file may shrink while it is read: what is there is what counts. */
-function readFully(fd: number, sizeBytes: number): Uint8Array {
-  const bytes = Buffer.alloc(sizeBytes)
+/** A file may shrink while it is read; what it grew by meanwhile is not looked at. */
+function readAll(fd: number, sizeBytes: number, onPiece: (piece: Uint8Array) => void): number {
   let filled = 0
   while (filled < sizeBytes) {
-    const read = readSync(fd, bytes, filled, sizeBytes - filled, filled)
+    const read = readSync(fd, scratch, 0, Math.min(scratchBytes, sizeBytes - filled), filled)
+    if (read === 0) break
+    filled += read
+    onPiece(scratch.subarray(0, read))
+  }
+  return filled
+}
+
+/** What there is of it is what counts, as above. */
+function readFully(fd: number, into: Buffer): Uint8Array {
+  let filled = 0
+  while (filled < into.length) {
+    const read = readSync(fd, into, filled, into.length - filled, filled)
     if (read === 0) break
     filled += read
   }
-  return bytes.subarray(0, filled)
+  return into.subarray(0, filled)
+}
+
+/** As text that no two names share: one character a byte where they are no UTF-8. */
+export function textOfName(name: EntryName): string {
+  if (typeof name === 'string') return name
+  const text = name.toString('utf8')
+  return text.includes('\ufffd') ? name.toString('latin1') : text
 }

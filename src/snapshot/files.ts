@@ -1,7 +1,7 @@
 // Reads the three files of a snapshot directory that say something: header, meta and snapfile. Each answer is a verdict, never an exception.
 import { dirname } from 'node:path/posix'
 import type { BaseDirectory } from './base-directory.ts'
-import type { Directory } from './descriptor.ts'
+import type { Directory, UsedContent } from './descriptor.ts'
 import { decodeHeader, HEADER_MAX_BYTES, type Header, HeaderError } from './header.ts'
 import { type HeaderRemark, isForeignVersion, remarksOn } from './header-findings.ts'
 import { MEM_HEADER_FILE, parseName, ROOTFS_META_FILE, SNAP_FILE } from './layout.ts'
@@ -18,18 +18,21 @@ export interface HeaderLook {
 }
 
 export function headerOf(directory: Directory): HeaderLook {
-  const without = (verdict: FileVerdict<HeaderSummary>) => ({ verdict, shares: undefined, remarks: [] })
-  const content = contentOf(directory, MEM_HEADER_FILE, HEADER_MAX_BYTES)
-  if (content.kind !== 'content') return without(content)
+  const look = lookInto(directory, MEM_HEADER_FILE, HEADER_MAX_BYTES, headerIn)
+  return look.kind === 'used' ? look.value : { verdict: look, shares: undefined, remarks: [] }
+}
+
+function headerIn(bytes: Uint8Array): HeaderLook {
   try {
-    const header = decodeHeader(content.bytes)
+    const header = decodeHeader(bytes)
     const shares = sharesOf(header)
     const remarks = isForeignVersion(header.version) ? [] : remarksOn(header, shares)
     return { verdict: { kind: 'ok', value: summaryOf(header, shares) }, shares, remarks }
   } catch (error) {
     if (!(error instanceof HeaderError)) throw error
-    const isForeign = content.bytes.length >= 8 && isForeignVersion(firstNumber(content.bytes))
-    return without(damaged(isForeign ? 'unsupportedVersion' : error.kind, `${MEM_HEADER_FILE}: ${error.message}`))
+    const isForeign = bytes.length >= 8 && isForeignVersion(firstNumber(bytes))
+    const verdict = damaged(isForeign ? 'unsupportedVersion' : error.kind, `${MEM_HEADER_FILE}: ${error.message}`)
+    return { verdict, shares: undefined, remarks: [] }
   }
 }
 
@@ -43,13 +46,16 @@ function summaryOf(header: Header, { zeroBytes }: Shares): HeaderSummary {
 }
 
 export function rootfsOf(directory: Directory): FileVerdict<RootfsMeta> {
-  const content = contentOf(directory, ROOTFS_META_FILE, META_MAX_BYTES)
-  if (content.kind !== 'content') return content
+  const look = lookInto(directory, ROOTFS_META_FILE, META_MAX_BYTES, metaIn)
+  return look.kind === 'used' ? look.value : look
+}
+
+function metaIn(bytes: Uint8Array): FileVerdict<RootfsMeta> {
   try {
-    return { kind: 'ok', value: decodeMeta(content.bytes) }
+    return { kind: 'ok', value: decodeMeta(bytes) }
   } catch (error) {
     if (error instanceof MetaError) return damaged(error.kind, `${ROOTFS_META_FILE}: ${error.message}`)
-    return { kind: 'unreadable', problem: problemOf(error, ROOTFS_META_FILE) }
+    throw error
   }
 }
 
@@ -99,15 +105,16 @@ export function vmStateOf(directory: Directory): FileVerdict<VMStateSummary> {
   }
 }
 
-function contentOf(
+function lookInto<T>(
   directory: Directory,
   name: string,
   maxBytes: number,
-): { kind: 'content'; bytes: Uint8Array } | Exclude<FileVerdict<never>, { kind: 'ok' }> {
+  look: (bytes: Uint8Array) => T,
+): UsedContent<T> | Exclude<FileVerdict<never>, { kind: 'ok' }> {
   try {
-    const file = directory.readFile(name, maxBytes)
+    const file = directory.readWith(name, maxBytes, look)
     switch (file.kind) {
-      case 'content':
+      case 'used':
         return file
       case 'absent':
         return { kind: 'missing' }

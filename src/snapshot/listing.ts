@@ -1,6 +1,6 @@
 // One walk over a snapshot directory: what is in it, how much it takes, and when it last changed. One directory read and one stat a file.
 import type { Stats } from 'node:fs'
-import { type Directory, fileTypeOf } from './descriptor.ts'
+import { type Directory, fileTypeOf, textOfName } from './descriptor.ts'
 import { MEM_HEADER_FILE, ROOTFS_META_FILE, SNAP_FILE } from './layout.ts'
 import type { FileType } from './report.ts'
 
@@ -77,7 +77,7 @@ function walk(
     if (stat === undefined) continue
     sums.newestChangeMs = Math.max(sums.newestChangeMs, stat.ctimeMs)
     const size = { type: fileTypeOf(stat), allocatedBytes: stat.blocks * 512, apparentBytes: stat.size }
-    visit?.(textOf(entry.name), size, stat)
+    visit?.(textOfName(entry.name), size, stat)
     if (size.type === 'directory') {
       using below = directory.openDirectory(entry.name)
       walk(below, below.entries(), sums, depth + 1)
@@ -86,10 +86,4 @@ function walk(
     sums.allocatedBytes += size.allocatedBytes
     sums.apparentBytes += size.apparentBytes
   }
-}
-
-/** Two names that are no UTF-8 must not become one. */
-function textOf(name: Buffer): string {
-  const text = name.toString('utf8')
-  return text.includes('\ufffd') ? name.toString('latin1') : text
 }

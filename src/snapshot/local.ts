@@ -2,7 +2,7 @@
 // Two deviations, both on purpose: symbolic links are never followed, and a name that could lead out of the base directory is a RangeError,
 // where the original would read, or remove, the base directory itself or its parent. Synchronous.
 import { mkdirSync } from 'node:fs'
-import { Directory, fileTypeOf } from './descriptor.ts'
+import { Directory, fileTypeOf, textOfName } from './descriptor.ts'
 import { HEADER_MAX_BYTES, type Mapping } from './header.ts'
 import * as layout from './layout.ts'
 import { decodeMeta, encodeMeta, META_MAX_BYTES, type RootfsMeta } from './meta.ts'
@@ -162,7 +162,7 @@ function entriesOf(baseDir: string, name: string): ReadonlyMap<string, FileType>
   const segments = layout.parseName(name).split('/')
   try {
     using directory = openBelow(baseDir, segments)
-    return new Map(directory?.entries().map((entry) => [entry.name.toString('latin1'), fileTypeOf(entry)]))
+    return new Map(directory?.entries().map((entry) => [textOfName(entry.name), fileTypeOf(entry)]))
   } catch (error) {
     if (errnoOf(error) === undefined) throw error
     return new Map()

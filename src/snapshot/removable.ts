@@ -1,6 +1,6 @@
 // May this directory be removed as a snapshot? What the disk and the node say against it; claims and policies are not known here.
 import type { BaseDirectory } from './base-directory.ts'
-import type { Directory } from './descriptor.ts'
+import { type Directory, type Entry, textOfName } from './descriptor.ts'
 import type { DiskBlock } from './disk.ts'
 import { isSnapshotFile, OWN_DIRECTORY, ROOTFS_FILE, ROOTFS_META_FILE } from './layout.ts'
 import { decodeMeta, META_MAX_BYTES, MetaError } from './meta.ts'
@@ -53,7 +53,6 @@ function baseTemplateIn(directory: Directory): string | undefined {
   }
 }
 
-type Entry = ReturnType<Directory['entries']>[number]
 type Match = (entry: Entry, depth: number, parent: Directory) => boolean
 
 interface Found {
@@ -89,7 +88,7 @@ function isSnapshotEntry(entry: Entry): boolean {
 }
 
 function nameOf(entry: Entry): string {
-  return entry.name.toString('utf8')
+  return textOfName(entry.name)
 }
 
 function blocked(code: DiskBlock['code'], message: string): DiskBlock {

@@ -2,7 +2,7 @@
 // `<uid>` is a directory that was taken out of the way and may still go back to the name in `<uid>.name`; `<uid>.dead` is only ever finished.
 // A directory on another file system cannot be renamed into it: it waits as `.vmsnapshot-<uid>` beside its own name, which is recorded here too.
 import type { BaseDirectory } from './base-directory.ts'
-import type { Directory } from './descriptor.ts'
+import { type Directory, textOfName } from './descriptor.ts'
 import { OWN_DIRECTORY, parseName } from './layout.ts'
 import { errnoOf } from './problem.ts'
 
@@ -96,7 +96,7 @@ export class Trash {
   content(): TrashContent {
     const names = this.directory
       .entries()
-      .map((entry) => entry.name.toString('utf8'))
+      .map((entry) => textOfName(entry.name))
       .filter((name) => name !== reserveName)
     const without = (suffix: string) =>
       names.filter((name) => name.endsWith(suffix)).map((name) => name.slice(0, -suffix.length))

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -24,6 +24,7 @@ beforeAll(() => {
 function inspect(...args: readonly string[]) {
   const { status, stdout, stderr } = spawnSync(process.execPath, [main, 'inspect', '--settle-time=0s', ...args], {
     encoding: 'utf8',
+    maxBuffer: 1 << 26,
   })
   return { code: status, stdout, stderr, lines: stdout.trimEnd().split('\n') }
 }
@@ -86,6 +87,36 @@ describe('inspect', () => {
       restorable: false,
       reasons: [{ code: 'DirectoryAbsent' }],
     })
+  })
+
+  test('of very many is shared out, and comes in the order of their names all the same', () => {
+    const many = mkdtempSync(join(tmpdir(), 'vmsnapshot-inspect-many-'))
+    const names = Array.from({ length: 1_100 }, (_, index) => `snapshot-${index}`).sort()
+    for (const name of names) {
+      mkdirSync(join(many, name, 'inside'), { recursive: true })
+      writeFileSync(join(many, name, 'snapfile'), name)
+      writeFileSync(join(many, name, 'inside', 'memfile'), name)
+    }
+    const found = json(many, '--all').map(({ name, apparentBytes }) => [name, apparentBytes])
+    expect(found).toEqual(
+      names.flatMap((name) => [
+        [name, 2 * name.length],
+        [`${name}/inside`, name.length],
+      ]),
+    )
+    const { code, lines } = inspect(many, '--all')
+    expect({ code, rows: lines.length }).toEqual({ code: 1, rows: 2 * names.length + 3 })
+    expect(lines.at(-1)).toMatch(/^2200 directories, .*: 0 restorable, 2200 not, 0 unknown$/)
+    rmSync(many, { recursive: true })
+  })
+
+  test('ends without a word when nobody reads on', () => {
+    const { status, stderr } = spawnSync(
+      'bash',
+      ['-c', `set -o pipefail; "$0" "$@" | true`, process.execPath, main, 'inspect', root, '--all'],
+      { encoding: 'utf8' },
+    )
+    expect({ status, stderr }).toEqual({ status: 141, stderr: '' })
   })
 
   test('draws the memory image', () => {

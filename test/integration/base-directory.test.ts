@@ -35,7 +35,7 @@ test.each(cases)(
   async (name, breakIt, reason, through) => {
     const key = name.replaceAll(' ', '-')
     breakIt()
-    const agent = node.start([], through)
+    const agent = node.start([], { through })
     await scene.create(key, { nodeName: node.name, snapshotName: 'snap' })
     await scene.reason(key, 'Exists', reason)
     expect(await storageReady(reason)).toContain(node.baseDir)

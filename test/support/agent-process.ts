@@ -1,4 +1,4 @@
-// An agent as its own process, run from the sources, as the DaemonSet's container would run it.
+// An agent as its own process, as the DaemonSet's container would run it; from the sources unless told.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -19,6 +19,8 @@ export interface AgentOptions {
   readonly flags?: readonly string[]
   /** a command that runs the agent, such as setpriv with its options */
   readonly through?: readonly string[]
+  /** file of the program */
+  readonly program?: string
 }
 
 export interface Exit {
@@ -33,8 +35,8 @@ export class AgentProcess {
 
   constructor(options: AgentOptions) {
     this.options = options
-    const { nodeName, baseDir, kubeconfig, logFile, flags = [], through = [] } = options
-    const [command = process.execPath, ...args] = [...through, process.execPath, main, 'agent', ...flags]
+    const { nodeName, baseDir, kubeconfig, logFile, flags = [], through = [], program = main } = options
+    const [command = process.execPath, ...args] = [...through, process.execPath, program, 'agent', ...flags]
     const log = openSync(logFile, 'a')
     this.#child = spawn(command, args, {
       env: { PATH: process.env.PATH, NODE_NAME: nodeName, BASE_DIR: baseDir, KUBECONFIG: kubeconfig },

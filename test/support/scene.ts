@@ -10,7 +10,7 @@ import { type VMSnapshotNode, vmSnapshotNodeResource } from '../../src/api/vmsna
 import { type APIError, Connection } from '../../src/kube/connection.ts'
 import { Client } from '../../src/kube/resource.ts'
 import { Cluster } from '../controlplane/cluster.ts'
-import { AgentProcess } from './agent-process.ts'
+import { type AgentOptions, AgentProcess } from './agent-process.ts'
 import { until } from './until.ts'
 
 /** Quick enough for a test, long enough that a hint and a rescan can be told apart. */
@@ -138,14 +138,14 @@ export class TestNode {
   }
 
   /** `flags` come after the quick ones, so that they win. */
-  start(flags: readonly string[] = [], through: readonly string[] = []): AgentProcess {
+  start(flags: readonly string[] = [], how: Pick<AgentOptions, 'through' | 'program'> = {}): AgentProcess {
     const agent = new AgentProcess({
       nodeName: this.name,
       baseDir: this.baseDir,
       kubeconfig: this.kubeconfig,
       logFile: join(this.baseDir, '..', 'agent.log'),
       flags: [...quickFlags, ...flags],
-      through,
+      ...how,
     })
     this.#onStart(agent)
     return agent

@@ -4,10 +4,12 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -61,28 +63,61 @@ func text(id []byte) string {
 	return string(buf[:])
 }
 
-func builds(dir string) ([]string, error) {
+type mapping struct {
+	Offset        uint64
+	Length        uint64
+	Build         [16]byte
+	StorageOffset uint64
+}
+
+type metadata struct {
+	Version, BlockSize, Size, Generation uint64
+	Build, BaseBuild                     [16]byte
+}
+
+// The mappings of the header as the public reader of this format decodes them (e2b-dev/infra, packages/shared/pkg/storage/header): encoding/binary
+// by reflection, one value a mapping. With tuned, as one would by hand: straight from the bytes, and nothing but the build.
+func mappings(data []byte, tuned bool) ([]mapping, error) {
+	if len(data) < 64 || (len(data)-64)%40 != 0 || binary.LittleEndian.Uint64(data[8:]) == 0 {
+		return nil, fmt.Errorf("header of %d bytes", len(data))
+	}
+	var found []mapping
+	if tuned {
+		for at := 64; at < len(data); at += 40 {
+			found = append(found, mapping{Build: [16]byte(data[at+16 : at+32])})
+		}
+		return found, nil
+	}
+	reader := bytes.NewReader(data)
+	var head metadata
+	if err := binary.Read(reader, binary.LittleEndian, &head); err != nil {
+		return nil, err
+	}
+	for {
+		var next mapping
+		err := binary.Read(reader, binary.LittleEndian, &next)
+		if err == io.EOF {
+			return found, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, next)
+	}
+}
+
+func diffFiles(dir string, tuned bool) (map[string]string, error) {
 	data, err := os.ReadFile(filepath.Join(dir, "memfile.header"))
 	if err != nil {
 		return nil, err
 	}
-	if len(data) < 64 || (len(data)-64)%40 != 0 || binary.LittleEndian.Uint64(data[8:]) == 0 {
-		return nil, fmt.Errorf("header of %d bytes", len(data))
-	}
-	var ids []string
-	for at := 64; at < len(data); at += 40 {
-		ids = append(ids, text(data[at+16:at+32]))
-	}
-	return ids, nil
-}
-
-func diffFiles(dir string) (map[string]string, error) {
-	ids, err := builds(dir)
+	found, err := mappings(data, tuned)
 	if err != nil {
 		return nil, err
 	}
 	files := map[string]string{}
-	for _, id := range ids {
+	for _, mapping := range found {
+		id := text(mapping.Build[:])
 		if _, known := files[id]; known || id == "00000000-0000-0000-0000-000000000000" {
 			continue
 		}
@@ -115,6 +150,7 @@ func allocated(dir string) (int64, error) {
 
 func main() {
 	base := os.Args[1]
+	tuned := len(os.Args) > 2 && os.Args[2] == "tuned"
 	entries, err := os.ReadDir(base)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -128,7 +164,7 @@ func main() {
 		found := row{Name: entry.Name(), Exists: complete(dir), Template: isThere(dir, "rootfs.ext4")}
 		found.Cow = isThere(dir, "rootfs.cow") && isThere(dir, "rootfs.meta")
 		found.Allocated, _ = allocated(dir)
-		if files, err := diffFiles(dir); err != nil {
+		if files, err := diffFiles(dir, tuned); err != nil {
 			found.Error = err.Error()
 		} else {
 			found.DiffFiles = files

@@ -1,0 +1,48 @@
+// The released program: as small as it may be, and it does the main job.
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { bundle } from '../../build/bundle.ts'
+import { writeSnapshot } from '../support/sample-snapshots.ts'
+import { Scene } from '../support/scene.ts'
+
+const directory = mkdtempSync(join(tmpdir(), 'vmsnapshot-bundle-'))
+const program = join(directory, 'main.js')
+let scene: Scene
+let files: ReadonlyMap<string, number>
+beforeAll(async () => {
+  files = await bundle(directory)
+  scene = await Scene.open()
+})
+afterAll(async () => {
+  await scene.close()
+  rmSync(directory, { recursive: true, force: true })
+})
+
+test('what an agent in a Pod loads stays below 300 KiB', () => {
+  const inCluster = [...files].filter(([file]) => !file.includes('js-yaml'))
+  expect(inCluster.length).toBeGreaterThan(3)
+  expect(inCluster.reduce((sum, [, bytes]) => sum + bytes, 0)).toBeLessThan(300 * 1024)
+})
+
+test('the bundled agent reports a snapshot and removes it', async () => {
+  const node = await scene.addNode()
+  const agent = node.start([], { program })
+  writeSnapshot(node.baseDir, 'bundled')
+  await scene.create('bundled', { nodeName: node.name, snapshotName: 'bundled' })
+  await scene.reason('bundled', 'Exists', 'AllFilesPresent')
+  await scene.delete('bundled')
+  await scene.gone('bundled')
+  expect(existsSync(node.path('bundled'))).toBe(false)
+  expect(await agent.end()).toEqual({ code: 0, signal: null })
+})
+
+test('the bundled inspect reads the same directory', async () => {
+  const node = await scene.addNode()
+  writeSnapshot(node.baseDir, 'bundled')
+  const { status, stdout } = spawnSync(process.execPath, [program, 'inspect', node.baseDir, '--all', '-o', 'json'])
+  expect(JSON.parse(String(stdout))).toMatchObject({ name: 'bundled', exists: true })
+  expect(status).toBe(1)
+})
