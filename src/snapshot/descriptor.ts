@@ -7,6 +7,7 @@ import {
   type Dirent,
   fstatSync,
   fsyncSync,
+  ftruncateSync,
   lstatSync,
   mkdirSync,
   opendirSync,
@@ -161,6 +162,17 @@ export class Directory {
     const fd = openSync(this.#path(name), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600)
     try {
       writeSync(fd, content)
+      fsyncSync(fd)
+    } finally {
+      closeSync(fd)
+    }
+  }
+
+  /** Puts `content` in the place of a longer one, on disk when it returns. Takes no new block. */
+  overwrite(name: EntryName, content: string): void {
+    const fd = openSync(this.#path(name), O_WRONLY | O_NOFOLLOW)
+    try {
+      ftruncateSync(fd, writeSync(fd, content))
       fsyncSync(fd)
     } finally {
       closeSync(fd)

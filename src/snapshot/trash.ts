@@ -138,35 +138,34 @@ export class Trash {
     try {
       this.directory.createFile(uid + nameSuffix, name)
     } catch (error) {
-      if (errnoOf(error) !== 'ENOSPC' || !this.#spendReserve()) throw error
-      this.forgetName(uid)
-      this.directory.createFile(uid + nameSuffix, name)
+      if (errnoOf(error) !== 'ENOSPC' || this.directory.statOf(reserveName) === undefined) throw error
+      // What the reserve frees XFS gives out some time later only; its own first block and its inode are there at once.
+      this.directory.overwrite(reserveName, name)
+      this.directory.rename(reserveName, this.directory, uid + nameSuffix)
     }
     this.directory.sync()
   }
 
   /** A full disk is when people remove most: what a removal itself needs to write is kept free for it. */
   keepReserve(): void {
+    const { directory } = this
+    const found = directory.statOf(reserveName)
+    if (found !== undefined && found.size >= reserveContent.length) return
     try {
-      if (this.directory.statOf(reserveName) === undefined) this.directory.createFile(reserveName, reserveContent)
+      if (found === undefined) directory.createFile(reserveName, reserveContent)
+      else directory.overwrite(reserveName, reserveContent)
     } catch (error) {
       const errno = errnoOf(error)
       if (errno !== 'ENOSPC' && errno !== 'EROFS' && errno !== 'EDQUOT') throw error
-      if (errno !== 'EROFS') this.#spendReserve()
     }
   }
 
-  #spendReserve(): boolean {
-    if (this.directory.statOf(reserveName) === undefined) return false
-    this.directory.unlink(reserveName)
-    // Freed blocks are there for others once the journal is committed.
-    this.directory.sync()
-    return true
-  }
-
+  /** A file that was the reserve goes back to being it. */
   forgetName(uid: string): void {
+    const { directory } = this
     try {
-      this.directory.unlink(uid + nameSuffix)
+      if (directory.statOf(reserveName) === undefined) directory.rename(uid + nameSuffix, directory, reserveName)
+      else directory.unlink(uid + nameSuffix)
     } catch (error) {
       if (errnoOf(error) !== 'ENOENT') throw error
     }

@@ -1,28 +1,25 @@
-// The disk room on real file systems that are in trouble: mounted over, taken away, swapped, read-only, full, frozen. Needs root and loop devices.
+// The disk room on real file systems that are in trouble: mounted over, taken away, swapped, read-only, full, frozen, shut down.
 import { execFileSync, spawn, spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Disk } from '../../src/snapshot/disk.ts'
 import { openDisk } from '../../src/snapshot/pool.ts'
 import { TestBaseDir } from '../support/base-dir.ts'
-import { sampleSnapfile } from '../support/sample-snapshots.ts'
+import { canMount, type FileSystem, fileSystems, hasLoop, Mounts, makeImage, writeSmall } from '../support/mounts.ts'
 import { until } from '../support/until.ts'
-
-const canMount = spawnSync('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt']).status === 0
-const hasLoop = canMount && existsSync('/dev/loop-control') && spawnSync('mkfs.ext4', ['-V']).status === 0
-if (!hasLoop) console.warn('SKIPPED: tests on mounted file systems need root, loop devices and e2fsprogs')
 
 let base: TestBaseDir
 let disk: Disk
-const mounted: string[] = []
+let mounts: Mounts
 
 beforeEach(() => {
   base = new TestBaseDir()
+  mounts = new Mounts()
   disk = open()
 })
 afterEach(async () => {
   await disk.close()
-  for (const path of mounted.splice(0).reverse()) spawnSync('umount', ['-l', path])
+  mounts[Symbol.dispose]()
   base[Symbol.dispose]()
 })
 
@@ -30,29 +27,7 @@ function open(deadlineMs = 20_000): Disk {
   return openDisk({ baseDir: base.path, settleTimeMs: 0, deadlineMs, onHint: () => {}, onUnwatched: () => {} })
 }
 
-function mount(path: string, ...options: readonly string[]): void {
-  mkdirSync(path, { recursive: true })
-  execFileSync('mount', [...options, path])
-  mounted.push(path)
-}
-
-const mountTmpfs = (path: string) => mount(path, '-t', 'tmpfs', 'tmpfs')
-
-function makeImage(name: string, mebibytes = 24): string {
-  const image = `${base.root}/${name}`
-  execFileSync('truncate', ['-s', `${mebibytes}M`, image])
-  execFileSync('mkfs.ext4', ['-q', '-m', '0', image])
-  return image
-}
-
-/** Small: the images are. */
-function writeSmall(directory: string, files = 3): void {
-  mkdirSync(directory, { recursive: true })
-  for (const name of ['memfile', 'memfile.header', 'rootfs.ext4']) writeFileSync(`${directory}/${name}`, 'x')
-  writeFileSync(`${directory}/snapfile`, sampleSnapfile(4096))
-  for (let file = 0; file < files; file++) writeFileSync(`${directory}/memfile.${file}`, 'x')
-}
-
+const image = (type: FileSystem, name = 'one') => makeImage(`${base.root}/${name}`, type)
 const later = () => process.hrtime.bigint() + 60_000_000_000n
 
 async function marked(): Promise<string> {
@@ -63,7 +38,7 @@ async function marked(): Promise<string> {
 
 describe.skipIf(!canMount)('another file system below the base directory', () => {
   test('keeps a directory on it out of the way beside its name, and back, and away', async () => {
-    mountTmpfs(base.at('images'))
+    mounts.tmpfs(base.at('images'))
     writeSmall(base.at('images/a'))
     const target = base.target('images/a')
     expect(await disk.stage(target, later())).toEqual({ kind: 'staged' })
@@ -82,14 +57,14 @@ describe.skipIf(!canMount)('another file system below the base directory', () =>
 
   test('is never removed with a snapshot, neither at its top nor deeper', async () => {
     writeSmall(base.at('top'))
-    mountTmpfs(base.at('top'))
+    mounts.tmpfs(base.at('top'))
     writeSmall(base.at('top'))
     expect(await disk.stage(base.target('top'), later())).toMatchObject({
       kind: 'unknown',
       problem: { errno: 'EBUSY' },
     })
     writeSmall(base.at('deep'))
-    mountTmpfs(base.at('deep/a/b'))
+    mounts.tmpfs(base.at('deep/a/b'))
     writeFileSync(base.at('deep/a/b/precious'), 'x')
     expect(await disk.checkRemovable(base.target('deep'))).toMatchObject({
       code: 'InUse',
@@ -100,7 +75,7 @@ describe.skipIf(!canMount)('another file system below the base directory', () =>
     spawnSync('umount', [base.at('deep/a/b')])
     expect(await disk.stage(target, later())).toEqual({ kind: 'staged' })
     await disk.bury(target)
-    mountTmpfs(base.at('.vmsnapshot/trash', `${target.uid}.dead`, 'a/b'))
+    mounts.tmpfs(base.at('.vmsnapshot/trash', `${target.uid}.dead`, 'a/b'))
     writeFileSync(base.at('.vmsnapshot/trash', `${target.uid}.dead`, 'a/b/precious'), 'x')
     expect(await disk.purge(target)).toMatchObject({ kind: 'unknown', problem: { code: 'IOError' } })
     expect(existsSync(base.at('.vmsnapshot/trash', `${target.uid}.dead`, 'a/b/precious'))).toBe(true)
@@ -110,14 +85,14 @@ describe.skipIf(!canMount)('another file system below the base directory', () =>
   })
 })
 
-describe.skipIf(!hasLoop)('the base directory on a disk of its own', () => {
+describe.each(fileSystems)('the base directory on a disk of its own, %s', (type) => {
   test('unmounted, swapped and mounted again: unknown, untouched, and as before', async () => {
-    const [one, two] = [makeImage('one'), makeImage('two')]
-    mount(base.path, '-o', 'loop', one)
+    const [one, two] = [image(type, 'one'), image(type, 'two')]
+    mounts.image(base.path, one)
     const first = await marked()
     writeSmall(base.at('snap'))
     const target = { ...base.target('snap'), storageID: first }
-    expect(await disk.storage()).toMatchObject({ isMountPoint: true, fileSystemType: 'ext4', storageID: first })
+    expect(await disk.storage()).toMatchObject({ isMountPoint: true, fileSystemType: type, storageID: first })
 
     // What was below the mount has its own marker.
     execFileSync('umount', [base.path])
@@ -138,7 +113,7 @@ describe.skipIf(!hasLoop)('the base directory on a disk of its own', () => {
   })
 
   test('read-only: reports as ever, removes nothing, and goes on when it can be written', async () => {
-    mount(base.path, '-o', 'loop', makeImage('one'))
+    mounts.image(base.path, image(type))
     const storageID = await marked()
     writeSmall(base.at('snap'))
     const target = { ...base.target('snap'), storageID }
@@ -150,12 +125,15 @@ describe.skipIf(!hasLoop)('the base directory on a disk of its own', () => {
   })
 
   test('full to the last block: a snapshot can still be removed', async () => {
-    mount(base.path, '-o', 'loop', makeImage('one', 8))
+    mounts.image(base.path, image(type))
     const storageID = await marked()
     writeSmall(base.at('snap'))
     spawnSync(
       'sh',
-      ['-c', `cat /dev/zero > ${base.at('filler')}; i=0; while echo x > ${base.at('filler')}.$i; do i=$((i+1)); done`],
+      [
+        '-c',
+        `fallocate -l 18M ${base.at('most')}; cat /dev/zero > ${base.at('filler')}; i=0; while echo x > ${base.at('filler')}.$i; do i=$((i+1)); done`,
+      ],
       { timeout: 20_000 },
     )
     expect(() => writeFileSync(base.at('one-more'), Buffer.alloc(8192))).toThrow('ENOSPC')
@@ -168,27 +146,8 @@ describe.skipIf(!hasLoop)('the base directory on a disk of its own', () => {
     expect(await disk.prove(target)).toEqual({ kind: 'gone' })
   })
 
-  test('in use by a loop device: kept', async () => {
-    writeSmall(base.at('snap'))
-    rmSync(base.at('snap/rootfs.ext4'))
-    execFileSync('truncate', ['-s', '8M', base.at('snap/rootfs.ext4')])
-    const device = execFileSync('losetup', ['--find', '--show', base.at('snap/rootfs.ext4')], {
-      encoding: 'utf8',
-    }).trim()
-    try {
-      expect(await disk.checkRemovable(base.target('snap'))).toMatchObject({ code: 'InUse' })
-    } finally {
-      execFileSync('losetup', ['--detach', device])
-    }
-    await until(
-      'it is let go',
-      () => disk.checkRemovable(base.target('snap')),
-      ({ kind }) => kind === 'removable',
-    )
-  })
-
   test('frozen: a call that hangs costs its deadline and one thread, and what it did late is undone', async () => {
-    mount(base.path, '-o', 'loop', makeImage('one'))
+    mounts.image(base.path, image(type))
     const storageID = await marked()
     writeSmall(base.at('snap'))
     const target = { ...base.target('snap'), storageID }
@@ -211,4 +170,53 @@ describe.skipIf(!hasLoop)('the base directory on a disk of its own', () => {
     expect(await disk.inspect('snap', storageID)).toMatchObject({ kind: 'directory', exists: true })
     expect(base.trash).toEqual([])
   }, 30_000)
+
+  test('shut down by the kernel: every call fails with the reason, nothing is removed, and a mount later all goes on', async () => {
+    mounts.image(base.path, image(type))
+    const storageID = await marked()
+    writeSmall(base.at('snap'))
+    writeSmall(base.at('going'))
+    const target = { ...base.target('snap'), storageID }
+    const going = { ...base.target('going'), storageID }
+    await disk.stage(going, later())
+    await disk.bury(going)
+    execFileSync('sync', ['--file-system', base.path])
+    execFileSync('xfs_io', ['-x', '-c', 'shutdown', base.path])
+    for (const answer of [
+      await disk.storage(),
+      await disk.inspect('snap', storageID),
+      await disk.checkRemovable(target),
+      await disk.stage(target, later()),
+      await disk.purge(going),
+      await disk.prove(going),
+      await disk.recover(storageID),
+    ]) {
+      expect(answer).toMatchObject({ kind: 'unknown', problem: { code: 'IOError', errno: 'EIO' } })
+    }
+    execFileSync('umount', [base.path])
+    execFileSync('mount', ['-o', 'loop', `${base.root}/one`, base.path])
+    expect(await disk.recover(storageID)).toMatchObject({ kind: 'recovered', finished: [going.uid], restored: [] })
+    expect(await disk.inspect('snap', storageID)).toMatchObject({ kind: 'directory', exists: true })
+  })
+})
+
+describe.skipIf(!hasLoop)('a snapshot', () => {
+  test('in use by a loop device: kept', async () => {
+    writeSmall(base.at('snap'))
+    rmSync(base.at('snap/rootfs.ext4'))
+    execFileSync('truncate', ['-s', '8M', base.at('snap/rootfs.ext4')])
+    const device = execFileSync('losetup', ['--find', '--show', base.at('snap/rootfs.ext4')], {
+      encoding: 'utf8',
+    }).trim()
+    try {
+      expect(await disk.checkRemovable(base.target('snap'))).toMatchObject({ code: 'InUse' })
+    } finally {
+      execFileSync('losetup', ['--detach', device])
+    }
+    await until(
+      'it is let go',
+      () => disk.checkRemovable(base.target('snap')),
+      ({ kind }) => kind === 'removable',
+    )
+  })
 })

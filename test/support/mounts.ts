@@ -1,0 +1,70 @@
+// File systems of a test's own: images on loop devices, tmpfs and FUSE, all unmounted when it ends. Root and some Debian packages are needed.
+import { execFileSync, spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { sampleSnapfile } from './sample-snapshots.ts'
+
+const runs = (command: string, ...args: readonly string[]) => spawnSync(command, args).status === 0
+
+export const canMount = runs('unshare', '--mount', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt')
+export const hasLoop = canMount && existsSync('/dev/loop-control') && runs('mkfs.ext4', '-V')
+export const hasXfs = hasLoop && runs('mkfs.xfs', '-V')
+export const hasFuse = canMount && existsSync('/dev/fuse') && runs('bindfs', '--version')
+const lacking = [
+  ...(hasLoop ? [] : ['root, loop devices and e2fsprogs']),
+  ...(hasXfs ? [] : ['xfsprogs']),
+  ...(hasFuse ? [] : ['/dev/fuse and bindfs']),
+]
+if (lacking.length > 0) console.warn(`SKIPPED: tests on mounted file systems that need ${lacking.join('; ')}`)
+
+export type FileSystem = 'ext4' | 'xfs'
+export const fileSystems: readonly FileSystem[] = [
+  ...(hasLoop ? ['ext4' as const] : []),
+  ...(hasXfs ? ['xfs' as const] : []),
+]
+
+export class Mounts {
+  readonly #mounted: string[] = []
+
+  mount(path: string, ...options: readonly string[]): void {
+    mkdirSync(path, { recursive: true })
+    execFileSync('mount', [...options, path])
+    this.#mounted.push(path)
+  }
+
+  tmpfs(path: string): void {
+    this.mount(path, '-t', 'tmpfs', 'tmpfs')
+  }
+
+  image(path: string, image: string): void {
+    // Two images made alike have one UUID, and XFS takes only one of them.
+    this.mount(path, '-o', 'loop', image)
+  }
+
+  /** Shows `from` at `path`, served by a process of its own; its process ID. */
+  fuse(path: string, from: string): number {
+    mkdirSync(path, { recursive: true })
+    execFileSync('bindfs', [from, path])
+    this.#mounted.push(path)
+    return Number(execFileSync('pgrep', ['--full', `^bindfs ${from} ${path}$`], { encoding: 'utf8' }))
+  }
+
+  [Symbol.dispose](): void {
+    for (const path of this.#mounted.splice(0).reverse()) spawnSync('umount', ['-l', path])
+  }
+}
+
+/** Sparse. XFS makes none below 300 MiB. */
+export function makeImage(path: string, type: FileSystem = 'ext4', mebibytes = type === 'xfs' ? 300 : 24): string {
+  execFileSync('truncate', ['-s', `${mebibytes}M`, path])
+  if (type === 'xfs') execFileSync('mkfs.xfs', ['-q', path])
+  else execFileSync('mkfs.ext4', ['-q', '-m', '0', path])
+  return path
+}
+
+/** Small: the images are. */
+export function writeSmall(directory: string, files = 3): void {
+  mkdirSync(directory, { recursive: true })
+  for (const name of ['memfile', 'memfile.header', 'rootfs.ext4']) writeFileSync(`${directory}/${name}`, 'x')
+  writeFileSync(`${directory}/snapfile`, sampleSnapfile(4096))
+  for (let file = 0; file < files; file++) writeFileSync(`${directory}/memfile.${file}`, 'x')
+}
