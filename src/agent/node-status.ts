@@ -1,7 +1,7 @@
 // Status of the node's VMSnapshotNode: the base directory's identity, its size, and whether it can be used. Pure.
+import { conditionOf, type Draft } from '../api/condition.ts'
 import type { VMSnapshotNode, VMSnapshotNodeStatus } from '../api/vmsnapshotnode.ts'
 import type { Storage } from '../snapshot/disk.ts'
-import { conditionOf, type Draft } from './status.ts'
 import type { StorageVerdict } from './storage.ts'
 
 export interface NodeObserved {
@@ -18,7 +18,7 @@ type NodeStatusDraft = Draft<VMSnapshotNodeStatus>
  * Sizes are those of the last time that something else changed: free space moves all the time, and an idle agent writes nothing.
  */
 export function nodeStatusOf({ node, storage, verdict, baseDir }: NodeObserved): NodeStatusDraft {
-  const { conditions: _, ...recorded } = node.status ?? {}
+  const { conditions: _, ...recorded } = agentPartOf(node.status)
   const generation = node.metadata.generation
   if (verdict.kind === 'unknown') {
     return { ...recorded, baseDirectory: baseDir, conditions: [storageReady('Unknown', verdict, generation)] }
@@ -55,6 +55,13 @@ function sizesOf(storage: Storage) {
   if (storage.kind !== 'ready') return undefined
   const { fileSystemType, totalBytes, availableBytes, totalInodes, availableInodes } = storage
   return { fileSystemType, totalBytes, availableBytes, totalInodes, availableInodes }
+}
+
+/** A node's status without what the controller writes there: whoever applies a field owns it. */
+export function agentPartOf(status: VMSnapshotNodeStatus = {}): VMSnapshotNodeStatus {
+  const { abandoned: _, conditions, ...own } = status
+  const found = conditions?.filter(({ type }) => type === 'StorageReady')
+  return found === undefined ? own : { ...own, conditions: found }
 }
 
 /** Whether two statuses say the same but for the free space. */

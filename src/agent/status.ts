@@ -1,7 +1,6 @@
 // What users see of one VMSnapshot: its conditions, and what goes with them. Pure; times of transition are stamped by `stampTransitions`.
-import { type Condition, type ConditionDraft, MESSAGE_MAX_BYTES } from '../api/condition.ts'
+import { type Condition, type ConditionDraft, conditionOf, type Draft, type Verdict } from '../api/condition.ts'
 import type { Reason } from '../api/reasons.ts'
-import { cutText } from '../api/text.ts'
 import type { RemovalStatus, VMSnapshot, VMSnapshotStatus } from '../api/vmsnapshot.ts'
 import type { FindingCode, findingCodes } from '../snapshot/findings.ts'
 import type { DirectoryReport, Finding, Identity, ProblemCode, Report } from '../snapshot/report.ts'
@@ -9,10 +8,6 @@ import { byAge, nameOf, relationOf } from './claims.ts'
 import { snapshotStatusOf } from './snapshot-status.ts'
 import type { StorageVerdict } from './storage.ts'
 
-/** A status before anybody decided when its conditions changed. */
-export type Draft<Status extends { conditions?: unknown }> = Omit<Status, 'conditions'> & {
-  readonly conditions: readonly ConditionDraft[]
-}
 export type StatusDraft = Draft<VMSnapshotStatus>
 
 /** What holds a deletion up. */
@@ -57,19 +52,8 @@ export function statusOf(seen: Seen, blocked: Blocked | undefined): StatusDraft 
   }
 }
 
-interface Verdict {
-  readonly status: 'True' | 'False' | 'Unknown'
-  readonly reason: Reason
-  readonly message: string
-}
-
 function verdict(status: Verdict['status'], reason: Reason, message: string): Verdict {
   return { status, reason, message }
-}
-
-export function conditionOf(type: string, { status, reason, message }: Verdict, generation?: number): ConditionDraft {
-  const observed = generation === undefined ? {} : { observedGeneration: generation }
-  return { type, status, ...observed, reason, message: cutText(message, MESSAGE_MAX_BYTES) }
 }
 
 function existsOf(report: Look): Verdict {

@@ -9,7 +9,7 @@ import { applyBody, semanticallyEqual } from '../kube/object.ts'
 import type { Client } from '../kube/resource.ts'
 import type { Disk, Storage } from '../snapshot/disk.ts'
 import type { Logger } from '../telemetry/log.ts'
-import { nodeStatusOf, withoutFreeSpace } from './node-status.ts'
+import { agentPartOf, nodeStatusOf, withoutFreeSpace } from './node-status.ts'
 import { stampTransitions } from './status.ts'
 import { decideStorage, type StorageDecision, type StorageVerdict } from './storage.ts'
 
@@ -126,7 +126,7 @@ export class StorageKeeper {
     const { nodeName, nodes, client, disk } = this.#options
     const node = nodes.get(nodeName) ?? (await this.#createNode())
     const status = nodeStatusOf({ node, storage, verdict, baseDir: disk.baseDir })
-    if (semanticallyEqual(withoutFreeSpace(status), withoutFreeSpace(node.status ?? {}))) return
+    if (semanticallyEqual(withoutFreeSpace(status), withoutFreeSpace(agentPartOf(node.status)))) return
     const body = applyBody(node, { status: stampTransitions(status, node.status, new Date()) })
     await client.apply(nodeName, body, { fieldManager: STATUS_FIELD_MANAGER, force: true, subresource: 'status' })
   }

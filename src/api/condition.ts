@@ -1,5 +1,7 @@
 // metav1.Condition: the same fields, bounds and patterns as in k8s.io/apimachinery/pkg/apis/meta/v1.
 import * as z from 'zod'
+import type { Reason } from './reasons.ts'
+import { cutText } from './text.ts'
 
 /** Shorter than upstream's 32768: an object stays small whatever a directory holds. */
 export const MESSAGE_MAX_LENGTH = 1024
@@ -30,6 +32,22 @@ export const condition = z.object({
 export type Condition = z.infer<typeof condition>
 /** A condition before anybody decided when its status changed. */
 export type ConditionDraft = Omit<Condition, 'lastTransitionTime'>
+/** A status before anybody decided when its conditions changed. */
+export type Draft<Status extends { conditions?: unknown }> = Omit<Status, 'conditions'> & {
+  readonly conditions: readonly ConditionDraft[]
+}
+
+/** What was found out about one question, and why. */
+export interface Verdict {
+  readonly status: Condition['status']
+  readonly reason: Reason
+  readonly message: string
+}
+
+export function conditionOf(type: string, { status, reason, message }: Verdict, generation?: number): ConditionDraft {
+  const observed = generation === undefined ? {} : { observedGeneration: generation }
+  return { type, status, ...observed, reason, message: cutText(message, MESSAGE_MAX_BYTES) }
+}
 
 /** Conditions of an object: a map by type, so that each is owned and merged on its own. */
 export function conditionsField() {

@@ -102,7 +102,7 @@ const definitions: readonly Definition[] = [
         jsonPath: '.spec.template.snapshotName',
         description: 'Directory below the base directory.',
       },
-      { name: 'Desired', type: 'integer', jsonPath: '.status.desired', description: 'Selected nodes with an agent.' },
+      { name: 'Desired', type: 'integer', jsonPath: '.status.desired', description: 'Copies that there should be.' },
       { name: 'Exists', type: 'integer', jsonPath: '.status.exists', description: 'Copies that exist.' },
       { name: 'Ready', type: 'integer', jsonPath: '.status.ready', description: 'Copies that are Ready.' },
       age,

@@ -143,8 +143,38 @@ export const reasons = {
   IdentityChanged: text('Another directory than the recorded one has the name.', 'Nothing: it is not touched.'),
   // of nodes and sets
   StorageReady: text('The base directory is the one on record and can be read.', nothing),
-  NodeGone: text('The node is gone, and its snapshots with it.', 'Nothing; the event names what was abandoned.'),
-  AgentMissing: text('The node is there and has no agent.', 'Check the DaemonSet.'),
+  AgentReady: text('The Pod of the agent is ready.', nothing),
+  AgentNotReady: text('The node has a Pod of the agent and it is not ready.', 'Look at the Pod and its log.'),
+  AgentMissing: text(
+    'The node is there and has no agent. Nothing of it is given up.',
+    'Check the DaemonSet: its node selector, tolerations and events.',
+  ),
+  NodeRecreated: text(
+    'A Node was made again under the same name and has no agent yet.',
+    'Wait for the agent. It finds out whether the old disk is there.',
+  ),
+  NodeAbsent: text(
+    'There is no Node of this name. After the grace time it counts as gone.',
+    'Wait, bring the node back, or correct nodeName.',
+  ),
+  NodeOutOfService: text(
+    'The Node carries the taint node.kubernetes.io/out-of-service: it counts as gone.',
+    'Take the taint away once the node is back.',
+  ),
+  NodeGone: text(
+    'The node is gone, and its snapshots with it: deleted for the grace time, or tainted out of service.',
+    'Nothing; the event and the VMSnapshotNode name what was abandoned.',
+  ),
+  CopiesNotReady: text('Not every copy of the set is Ready; the message names the first.', 'Look at that VMSnapshot.'),
+  CopyNotCreated: text('The node has no VMSnapshot of the set yet.', 'Wait.'),
+  NameNotOwned: text(
+    "An object that is not the set's has the name of its copy. It is left alone.",
+    'Delete or rename the object that the message names.',
+  ),
+  Deselected: text(
+    'The node no longer matches nodeSelector: the VMSnapshot goes and its directory stays.',
+    'Nothing. The VMSnapshotNode lists the directory as unclaimed.',
+  ),
   NoNodes: text('No node with an agent matches nodeSelector.', 'Check the selector and the agents.'),
 } as const satisfies Readonly<Record<string, ReasonText>>
 

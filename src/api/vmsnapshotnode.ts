@@ -7,6 +7,8 @@ import { PATH_MAX_LENGTH } from './vmsnapshot.ts'
 
 /** Rows of status.unclaimed. */
 export const UNCLAIMED_LIMIT = 50
+/** Rows of status.abandoned. */
+export const ABANDONED_LIMIT = 50
 
 const storageID = (description: string) => z.string().max(36).optional().describe(description)
 const count = (description: string) => z.int().min(0).optional().meta({ format: 'int64', description })
@@ -25,6 +27,19 @@ const unclaimedDirectory = z.object({
   allocatedBytes: z.int().min(0).meta({ format: 'int64', description: 'Disk usage: blocks times 512.' }),
   format: z.enum(['Cow', 'Full']).optional().describe('Format, where the directory holds a snapshot.'),
   firstSeenAt: z.string().max(64).meta({ format: 'date-time', description: 'When the agent first saw it unclaimed.' }),
+})
+
+const abandonedDirectory = z.object({
+  uid: z.string().max(36).describe('uid of the VMSnapshot that was let go.'),
+  namespace: z.string().max(63).describe('Its namespace.'),
+  name: z.string().max(253).describe('Its name.'),
+  snapshotName: z.string().max(515).describe('Directory below the base directory.'),
+  path: z.string().max(PATH_MAX_LENGTH).describe('Directory on the node.'),
+  storageID: storageID('Identity of the base directory that it was last seen on.'),
+  abandonedAt: z
+    .string()
+    .max(64)
+    .meta({ format: 'date-time', description: 'When the controller let the VMSnapshot go.' }),
 })
 
 export const vmSnapshotNodeStatus = z
@@ -51,6 +66,11 @@ export const vmSnapshotNodeStatus = z
       .max(UNCLAIMED_LIMIT)
       .optional()
       .meta({ description: 'The largest of the unclaimed directories.', 'x-kubernetes-list-type': 'atomic' }),
+    abandoned: z.array(abandonedDirectory).max(ABANDONED_LIMIT).optional().meta({
+      description:
+        'Directories whose deleted VMSnapshot was let go because the node was gone, the latest 50. Should the node come back, they are still there. Written by the controller.',
+      'x-kubernetes-list-type': 'atomic',
+    }),
     agentVersion: z.string().max(64).optional().describe('Version of the agent that wrote this.'),
     nodeUID: z.string().max(36).optional().describe('uid of the Node object that this was written for.'),
   })
@@ -65,6 +85,7 @@ export const vmSnapshotNode = z.object({
 })
 
 export type VMSnapshotNode = z.infer<typeof vmSnapshotNode>
+export type AbandonedDirectory = z.infer<typeof abandonedDirectory>
 export type VMSnapshotNodeStatus = z.infer<typeof vmSnapshotNodeStatus>
 
 export const vmSnapshotNodeResource = {

@@ -11,15 +11,25 @@ export const NODE_ROW_LIMIT = 256
 const labelName = () => z.string().max(317)
 const labelValue = () => z.string().max(63)
 
-const requirement = z.object({
-  key: labelName().describe('Label key.'),
-  operator: z.enum(['In', 'NotIn', 'Exists', 'DoesNotExist']).describe('How values are compared.'),
-  values: z
-    .array(labelValue())
-    .max(64)
-    .optional()
-    .describe('Values for In and NotIn; none for Exists and DoesNotExist.'),
-})
+const requirement = z
+  .object({
+    key: labelName().describe('Label key.'),
+    operator: z.enum(['In', 'NotIn', 'Exists', 'DoesNotExist']).describe('How values are compared.'),
+    values: z
+      .array(labelValue())
+      .max(64)
+      .optional()
+      .describe('Values for In and NotIn; none for Exists and DoesNotExist.'),
+  })
+  .refine(({ operator, values = [] }) => ['In', 'NotIn'].includes(operator) === values.length > 0)
+  .meta({
+    'x-kubernetes-validations': [
+      {
+        rule: "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
+        message: 'In and NotIn need values, Exists and DoesNotExist take none',
+      },
+    ],
+  })
 
 const nodeSelector = z
   .object({
@@ -55,7 +65,9 @@ export const vmSnapshotSetStatus = z
   .object({
     observedGeneration: count('metadata.generation that the status was found for.'),
     conditions: conditionsField(),
-    desired: count('Nodes that are selected and have an agent.'),
+    desired: count(
+      'Copies that there should be: one for each selected node with an agent, and for each that lost its agent since, but none for a node that is gone.',
+    ),
     exists: count('Copies whose Exists condition is True.'),
     ready: count('Copies whose Ready condition is True.'),
     nodes: z.array(nodeRow).max(NODE_ROW_LIMIT).optional().meta({

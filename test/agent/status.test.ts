@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { conditionOf, type Look, stampTransitions, statusOf, statusWithRemoval } from '../../src/agent/status.ts'
+import { type Look, stampTransitions, statusOf, statusWithRemoval } from '../../src/agent/status.ts'
+import { conditionOf } from '../../src/api/condition.ts'
 import { aVMSnapshot } from '../support/builders.ts'
 import { aReport } from '../support/reports.ts'
 

@@ -75,7 +75,11 @@ describe('specs on which the schema and the server agree', () => {
     ['no selector', { template: { snapshotName: 'snap' } }, false],
     ['no template', { nodeSelector: {} }, false],
     ['a template that leads out', set({ template: { snapshotName: '../x' } }), false],
+    ['an expression without values', expression({ operator: 'DoesNotExist' }), true],
     ['an unknown operator', expression({ operator: 'Like' }), false],
+    ['In without values', expression({ operator: 'In' }), false],
+    ['NotIn with no values', expression({ operator: 'NotIn', values: [] }), false],
+    ['Exists with values', expression({ operator: 'Exists', values: ['a'] }), false],
   ]
   test.each(setCases)('a set: %s', async (_, value, isGood) => {
     expect({
