@@ -2,8 +2,8 @@
 import { dirname } from 'node:path/posix'
 import type { BaseDirectory } from './base-directory.ts'
 import type { Directory, UsedContent } from './descriptor.ts'
-import { decodeHeader, HEADER_MAX_BYTES, type Header, HeaderError } from './header.ts'
-import { type HeaderRemark, isForeignVersion, remarksOn } from './header-findings.ts'
+import { decodeHeader, HEADER_MAX_BYTES, HEADER_SIZE_BYTES, type Header, HeaderError } from './header.ts'
+import { type HeaderRemark, isForeignVersion, remarksOn, unsupported } from './header-findings.ts'
 import { MEM_HEADER_FILE, parseName, ROOTFS_META_FILE, SNAP_FILE } from './layout.ts'
 import { decodeMeta, META_MAX_BYTES, MetaError, type RootfsMeta } from './meta.ts'
 import { errnoOf, problemOf } from './problem.ts'
@@ -30,14 +30,17 @@ function headerIn(bytes: Uint8Array): HeaderLook {
     return { verdict: { kind: 'ok', value: summaryOf(header, shares) }, shares, remarks }
   } catch (error) {
     if (!(error instanceof HeaderError)) throw error
-    const isForeign = bytes.length >= 8 && isForeignVersion(firstNumber(bytes))
-    const verdict = damaged(isForeign ? 'unsupportedVersion' : error.kind, `${MEM_HEADER_FILE}: ${error.message}`)
-    return { verdict, shares: undefined, remarks: [] }
+    return { verdict: notDecoded(bytes, error), shares: undefined, remarks: [] }
   }
 }
 
-function firstNumber(bytes: Uint8Array): bigint {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getBigUint64(0, true)
+/** What stands behind the metadata of a foreign version need not look like mappings, and is no damage then. */
+function notDecoded(bytes: Uint8Array, { kind, message }: HeaderError): FileVerdict<never> {
+  if (bytes.length < HEADER_SIZE_BYTES) return damaged(kind, `${MEM_HEADER_FILE}: ${message}`)
+  const version = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getBigUint64(0, true)
+  return isForeignVersion(version)
+    ? damaged('unsupportedVersion', unsupported(version))
+    : damaged(kind, `${MEM_HEADER_FILE}: ${message}`)
 }
 
 function summaryOf(header: Header, { zeroBytes }: Shares): HeaderSummary {

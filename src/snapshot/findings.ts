@@ -1,8 +1,8 @@
 // What speaks against restoring a directory, and what is odd about it, as stable codes in a fixed order. Pure.
 
-import { type HeaderRemark, isForeignVersion } from './header-findings.ts'
-import { MEM_DIFF_FILE, MEM_RAW_FILE } from './layout.ts'
-import type { DirectoryReport, FileVerdict, Finding } from './report.ts'
+import { type HeaderRemark, isForeignVersion, unsupported } from './header-findings.ts'
+import { MEM_DIFF_FILE, MEM_RAW_FILE, ROOTFS_COW_FILE, ROOTFS_FILE } from './layout.ts'
+import type { DirectoryReport, FileType, FileVerdict, Finding } from './report.ts'
 import type { Shares } from './shares.ts'
 
 /** Every code there is, with its severity. */
@@ -21,6 +21,7 @@ export const findingCodes = {
   MemoryBeingSaved: 'pending',
   StillChanging: 'pending',
   VMStateEndsInZeros: 'warning',
+  DiffFileSizeUnusual: 'warning',
   LegacyMemoryAmbiguous: 'warning',
   DiffFilesUnreferenced: 'warning',
   RootfsMixed: 'warning',
@@ -36,6 +37,7 @@ export const findingCodes = {
 export type FindingCode = keyof typeof findingCodes
 
 export type Facts = Omit<DirectoryReport, 'findings' | 'restorable'> & {
+  readonly types: ReadonlyMap<string, FileType>
   readonly shares: Shares | undefined
   readonly headerRemarks: readonly HeaderRemark[]
   /** memfile.raw is there */
@@ -51,7 +53,8 @@ export function findingsOf(facts: Facts): readonly Finding[] {
   if (facts.hasRawMemory)
     found.push(finding('MemoryBeingSaved', `${MEM_RAW_FILE} is there while memory is being saved, or after a crash`))
   if (!facts.isSettled) found.push(finding('StillChanging', 'changed within the settle time'))
-  found.push(...facts.headerRemarks.map(({ code, message }) => finding(code, message)), ...leftovers(facts))
+  found.push(...facts.headerRemarks.map(({ code, message }) => finding(code, message)))
+  found.push(...ownBuildFindings(facts), ...leftovers(facts))
   return found
 }
 
@@ -66,7 +69,7 @@ function headerFindings(header: Facts['header']): readonly Finding[] {
   switch (header.kind) {
     case 'ok': {
       const { version } = header.value
-      return isForeignVersion(version) ? [finding('HeaderUnsupported', `version ${version} of memfile.header`)] : []
+      return isForeignVersion(version) ? [finding('HeaderUnsupported', unsupported(version))] : []
     }
     case 'damaged':
       return [finding(header.code === 'unsupportedVersion' ? 'HeaderUnsupported' : 'HeaderDamaged', header.message)]
@@ -78,14 +81,26 @@ function headerFindings(header: Facts['header']): readonly Finding[] {
 }
 
 /** What a foreign version maps cannot be known. */
-function diffFindings({ header, diffFiles, shares }: Facts): readonly Finding[] {
+function diffFindings({ header, diffFiles, shares, types }: Facts): readonly Finding[] {
   if (diffFiles === undefined || (header.kind === 'ok' && isForeignVersion(header.value.version))) return []
   if (!diffFiles.ok) return [finding('DiffFileMissing', diffFiles.message)]
   return diffFiles.files.flatMap(({ buildID, file, apparentBytes }) => {
+    if (types.get(file) !== 'file') return [finding('DiffFileMissing', notAFile(file, types))]
     const endBytes = shares?.builds.get(buildID)?.endBytes ?? 0n
     if (BigInt(apparentBytes) >= endBytes) return []
     return [finding('DiffFileShort', `${file} has ${apparentBytes} bytes, the header maps bytes up to ${endBytes}`)]
   })
+}
+
+/** Packed blocks and nothing else: what the header's own build maps is what its file holds, as long as that file was written for this header. */
+function ownBuildFindings({ header, diffFiles, shares }: Facts): readonly Finding[] {
+  if (header.kind !== 'ok' || isForeignVersion(header.value.version) || !diffFiles?.ok) return []
+  const own = diffFiles.files.find(({ buildID }) => buildID === header.value.buildID)
+  const { mappedBytes, endBytes } = shares?.builds.get(header.value.buildID) ?? {}
+  if (own === undefined || mappedBytes === undefined || endBytes === undefined) return []
+  const bytes = BigInt(own.apparentBytes)
+  if (bytes === mappedBytes || bytes < endBytes) return []
+  return [finding('DiffFileSizeUnusual', `${own.file} has ${bytes} bytes, the header maps ${mappedBytes} of its build`)]
 }
 
 function vmStateFindings(vmState: Facts['vmState']): readonly Finding[] {
@@ -106,7 +121,9 @@ function vmStateFindings(vmState: Facts['vmState']): readonly Finding[] {
 }
 
 /** Of a template rootfs.meta is not read at restore. */
-function rootfsFindings({ rootfs, cow, template }: Facts): readonly Finding[] {
+function rootfsFindings({ rootfs, cow, template, types }: Facts): readonly Finding[] {
+  const image = template ? ROOTFS_FILE : ROOTFS_COW_FILE
+  if ((template || cow) && types.get(image) !== 'file') return [finding('FilesMissing', notAFile(image, types))]
   if (!cow || template) return []
   if (rootfs.kind !== 'ok') return damageOf(rootfs)
   const { baseTemplate, baseTemplatePresent } = rootfs.value
@@ -119,6 +136,11 @@ function rootfsFindings({ rootfs, cow, template }: Facts): readonly Finding[] {
       `the base template ${JSON.stringify(baseTemplate)} is not below the base directory`,
     ),
   ]
+}
+
+/** By name it is there, as the original package sees it; nothing could be restored from it. */
+function notAFile(name: string, types: Facts['types']): string {
+  return `${name} is a ${types.get(name)} and no file`
 }
 
 function damageOf(rootfs: FileVerdict<unknown>): readonly Finding[] {

@@ -27,6 +27,10 @@ export function isForeignVersion(version: bigint): boolean {
   return family === 4n || family === 5n
 }
 
+export function unsupported(version: bigint): string {
+  return `version ${version} of memfile.header, versions 1 to 3 are read`
+}
+
 export function remarksOn(header: Header, shares: Shares): readonly HeaderRemark[] {
   const remarks: HeaderRemark[] = []
   const add = (code: HeaderOddity, message: string) => remarks.push({ code, message })

@@ -139,6 +139,7 @@ function describe(
   const sinceChangeMs = options.nowMs - listing.newestChangeMs
   const findings = findingsOf({
     ...facts,
+    types,
     shares,
     headerRemarks: remarks,
     hasRawMemory: types.has(MEM_RAW_FILE),

@@ -27,6 +27,8 @@ const architectures: ReadonlyMap<bigint, Architecture> = new Map([
 ])
 const versionText = /^\d{1,5}\.\d{1,5}\.\d{1,5}$/
 const longestVersion = 32
+/** Data versions that releases before 1.7 wrote: 1 is 0.23's, 10 is 1.6's. */
+const lastDataVersion = 10
 
 interface Head {
   readonly version: string
@@ -47,10 +49,14 @@ export function recognise(head: Uint8Array): Head | undefined {
 function atStart(view: DataView, head: Uint8Array): Head | undefined {
   const magic = magicAt(view, 0)
   if (magic === undefined || head.length < 10) return undefined
-  if (magic.format === 1) return { version: `data ${view.getUint16(8, true)}`, architecture: magic.architecture }
+  if (magic.format === 1) return ofDataVersion(view.getUint16(8, true), magic.architecture)
   if (magic.format !== 0 || head.length < 16) return undefined
   const length = view.getBigUint64(8, true)
   return length > BigInt(longestVersion) ? undefined : withText(head, 16, Number(length), magic.architecture)
+}
+
+function ofDataVersion(version: number, architecture: Architecture): Head | undefined {
+  return version < 1 || version > lastDataVersion ? undefined : { version: `data ${version}`, architecture }
 }
 
 function afterZero(view: DataView, head: Uint8Array): Head | undefined {

@@ -89,6 +89,17 @@ describe('inspectDirectory()', () => {
       (at) => writeFileSync(`${at}/memfile.header`, Buffer.alloc(64, 4).fill(0, 1, 8)),
       'HeaderUnsupported',
     ],
+    [
+      'a header of another producer that looks like one of ours up to its cut',
+      (at) => writeFileSync(`${at}/memfile.header`, Buffer.alloc(80).fill(5, 0, 1)),
+      'HeaderUnsupported',
+    ],
+    [
+      'a diff file that is a directory',
+      (at) => byDirectory(`${at}/memfile.${buildIDOf('snap', 1)}`),
+      'DiffFileMissing',
+    ],
+    ['a rootfs.cow that is a directory', (at) => byDirectory(`${at}/rootfs.cow`), 'FilesMissing'],
     ['a meta file that is no JSON', (at) => writeFileSync(`${at}/rootfs.meta`, '{'), 'RootfsMetaDamaged'],
     ['a snapfile that is cut', (at) => truncateSync(`${at}/snapfile`, 40_000), 'VMStateDamaged'],
     ['a snapfile that is empty', (at) => truncateSync(`${at}/snapfile`, 0), 'VMStateDamaged'],
@@ -109,6 +120,14 @@ describe('inspectDirectory()', () => {
     damage(writeSnapshot(disk.path, 'snap', { generations: 1, baseTemplate: writeTemplate(disk.path) }))
     expect(codes(directory()).filter((found) => found !== 'DiffFilesUnreferenced')).toEqual([code])
     expect(directory().restorable).toBe(false)
+  })
+
+  test('tells a diff file that holds more than the header maps of it', () => {
+    const at = writeSnapshot(disk.path, 'snap', { generations: 1, baseTemplate: writeTemplate(disk.path) })
+    truncateSync(`${at}/memfile.${buildIDOf('snap', 0)}`, 40 * 1024 * 1024)
+    expect(codes(directory())).toEqual([])
+    truncateSync(`${at}/memfile.${buildIDOf('snap', 1)}`, 4 * 1024 * 1024)
+    expect(directory()).toMatchObject({ restorable: true, findings: [{ code: 'DiffFileSizeUnusual' }] })
   })
 
   test('does not judge what it cannot see or does not know', () => {
@@ -207,4 +226,8 @@ function inspectWith(cache: LookCache): Report {
 function replace(path: string, make: () => void): void {
   rmSync(path)
   make()
+}
+
+function byDirectory(path: string): void {
+  replace(path, () => mkdirSync(path))
 }

@@ -98,6 +98,8 @@ describe('recognise()', () => {
     ['zeros', Buffer.alloc(64)],
     ['another magic', head(0x1234n, 0, text(5, '8.0.0'))],
     ['a magic with an unknown format', head(0x0710198486640002n, 0, text(5, '8.0.0'))],
+    ['a data version that no release wrote', head(0x0710198486640001n, 0, (bytes) => bytes.writeUInt16LE(11, 8))],
+    ['a data version of 0', head(0x0710198486640001n, 0, () => {})],
     ['a length that is none', head(0x0710198486640000n, 0, text(2 ** 40, '8.0.0'))],
     ['a version that is none', head(0x0710198486640000n, 0, text(5, 'abcde'))],
     ['a head that is cut', head(0x0710198486640000n, 0, text(5, '8.0.0')).subarray(0, 18)],
