@@ -170,7 +170,8 @@ Exit code: 0 everything is restorable, 1 something is not, 2 a mistake on the co
 export function inspectConfig(args: readonly string[]): InspectConfig {
   const { values, positionals } = inspectArguments(args)
   const [directory, ...names] = positionals
-  if (directory === undefined) throw new ConfigError('DIR is not given, expected a directory; see --help')
+  if (directory === undefined || directory === '')
+    throw new ConfigError('DIR is not given, expected a directory; see --help')
   if (values.all && names.length > 0) throw new ConfigError('--all takes no names')
   if (values.svg !== undefined && values.all) throw new ConfigError('--svg draws one snapshot, not --all of them')
   return {

@@ -1,6 +1,6 @@
 // Finds every snapshot directory below a base directory, in the order of their names, and inspects each as it is found.
 import type { BaseDirectory } from '../snapshot/base-directory.ts'
-import { type Directory, type Entry, textOfName } from '../snapshot/descriptor.ts'
+import { type Directory, type Entry, type EntryName, textOfName, textOrBytes } from '../snapshot/descriptor.ts'
 import { type InspectOptions, inspectOpened } from '../snapshot/inspect.ts'
 import { isSnapshotFile } from '../snapshot/layout.ts'
 import { errnoOf, problemOf } from '../snapshot/problem.ts'
@@ -9,55 +9,115 @@ import type { Report } from '../snapshot/report.ts'
 /** Names of the API have at most four segments. */
 const maxDepth = 4
 
+/** From the base directory down, without a name where it is the base directory itself. Names are bytes. */
+export type Place = readonly EntryName[]
+
+/** What is looked at in one go: some of the directories that lie in one place. */
+export interface Batch {
+  readonly parent: Place
+  readonly names: readonly EntryName[]
+}
+
+/** A directory with more below it than this go may hold: whoever asked lists it, and asks for that in batches before anything else. */
+export interface Crowded {
+  readonly kind: 'crowded'
+  readonly place: Place
+}
+
 export interface DiscoverOptions extends InspectOptions {
   /** this process does nothing else, so that each directory may become its working directory, which is quicker */
   readonly enters: boolean
+  /** directories of one place that are looked at in one go, and reports after which nothing is looked into any more */
+  readonly most: { readonly directories: number; readonly reports: number }
 }
 
-/** First segments of everything that may be, or hold, a snapshot directory, sorted. Throws what the system call throws. */
-export function namesIn(directory: Directory): readonly string[] {
-  return childrenOf(directory.stream())
+/** Everything in a place that may be, or hold, a snapshot directory, sorted. Throws what the system calls throw, ENOENT where it is gone. */
+export function namesIn(base: BaseDirectory, place: Place): readonly EntryName[] {
+  using directory = base.root.descend(place)
+  return directory === undefined ? [] : directoriesAmong(directory.stream())
 }
 
-/** Hidden ones are ours, and what is no UTF-8 no VMSnapshot could name. */
-function childrenOf(entries: Iterable<Entry>): readonly string[] {
-  const names: string[] = []
+/** Hidden ones are ours. */
+function directoriesAmong(entries: Iterable<Entry>): readonly EntryName[] {
+  const names: EntryName[] = []
   for (const entry of entries) {
-    if (!entry.isDirectory()) continue
-    const name = String(entry.name)
-    if (!name.startsWith('.') && !name.includes('\ufffd')) names.push(name)
+    if (entry.isDirectory() && !isHidden(entry.name)) names.push(textOrBytes(entry.name))
   }
-  return names.sort()
+  return names.sort(byText)
 }
 
-/** The directories at and below one first segment that hold at least one snapshot file. One that cannot be read is reported as unknown. */
-export function* inspectBelow(base: BaseDirectory, first: string, options: DiscoverOptions): Generator<Report> {
-  yield* child(base, base.root, first, first, 1, options)
+function isHidden(name: EntryName): boolean {
+  return textOfName(name).startsWith('.')
 }
 
-function* child(
+function byText(a: EntryName, b: EntryName): number {
+  const [left, right] = [textOfName(a), textOfName(b)]
+  return left < right ? -1 : left > right ? 1 : 0
+}
+
+export function nameOf(place: Place): string {
+  return place.map(textOfName).join('/')
+}
+
+/** What could not be read is a report too; undefined where it is gone, or no directory any more, since its parent was read. */
+export function unreadable(error: unknown, base: BaseDirectory, place: Place): Report | undefined {
+  if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ENOTDIR') return undefined
+  const name = nameOf(place)
+  const path = `${base.path}/${name}`
+  return { kind: 'unknown', name, path, problem: problemOf(error, path) }
+}
+
+/** The directories of a batch, and those below, that hold at least one snapshot file. */
+export function inspectBatch(
   base: BaseDirectory,
-  parent: Directory,
-  name: string,
-  leaf: string,
-  depth: number,
+  { parent, names }: Batch,
   options: DiscoverOptions,
-): Generator<Report> {
-  try {
-    using directory = parent.openDirectory(leaf)
-    if (options.enters) directory.enter()
-    const entries = directory.entries()
-    if (entries.some((entry) => !entry.isDirectory() && isSnapshotFile(textOfName(entry.name)))) {
-      yield inspectOpened(directory, entries, base, name, options)
+): Generator<Report | Crowded> {
+  return new Discovery(base, options).batch(parent, names)
+}
+
+class Discovery {
+  readonly #base: BaseDirectory
+  readonly #options: DiscoverOptions
+  #reports = 0
+
+  constructor(base: BaseDirectory, options: DiscoverOptions) {
+    this.#base = base
+    this.#options = options
+  }
+
+  *batch(place: Place, names: readonly EntryName[]): Generator<Report | Crowded> {
+    try {
+      using parent = this.#base.root.descend(place)
+      if (parent !== undefined) for (const name of names) yield* this.#at(parent, [...place, name], name)
+    } catch (error) {
+      yield* this.#failed(error, place)
     }
-    if (depth === maxDepth) return
-    for (const below of childrenOf(entries)) {
-      yield* child(base, directory, `${name}/${below}`, below, depth + 1, options)
+  }
+
+  *#at(parent: Directory, place: Place, leaf: EntryName): Generator<Report | Crowded> {
+    try {
+      using directory = parent.openDirectory(leaf)
+      if (this.#options.enters) directory.enter()
+      const entries = directory.entries()
+      if (entries.some((entry) => !entry.isDirectory() && isSnapshotFile(textOfName(entry.name)))) {
+        this.#reports++
+        yield inspectOpened(directory, entries, this.#base, nameOf(place), this.#options)
+      }
+      if (place.length < maxDepth) yield* this.#below(directory, place, directoriesAmong(entries))
+    } catch (error) {
+      yield* this.#failed(error, place)
     }
-  } catch (error) {
-    const path = `${base.path}/${name}`
-    // Gone, or something else than a directory, since the parent was read.
-    if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ENOTDIR') return
-    yield { kind: 'unknown', name, path, problem: problemOf(error, path) }
+  }
+
+  *#below(directory: Directory, place: Place, names: readonly EntryName[]): Generator<Report | Crowded> {
+    const { directories, reports } = this.#options.most
+    if (names.length > directories || (names.length > 0 && this.#reports >= reports)) yield { kind: 'crowded', place }
+    else for (const name of names) yield* this.#at(directory, [...place, name], name)
+  }
+
+  *#failed(error: unknown, place: Place): Generator<Report> {
+    const report = unreadable(error, this.#base, place)
+    if (report !== undefined) yield report
   }
 }

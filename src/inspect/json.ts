@@ -28,17 +28,39 @@ function directoryOf(report: DirectoryReport): object {
   }
 }
 
-/** `exists` is false where nothing has the name, and null where that could not be found out. */
+/** The same fields where there is no directory: the answers of the original package are false there, and null where it could not be found out. */
 function absentOf(report: Exclude<Report, { kind: 'directory' }>): object {
   const { name, path } = report
-  const isUnknown = report.kind === 'unknown'
-  const reason =
-    report.kind === 'unknown'
-      ? { code: report.problem.code, severity: 'unknown', message: report.problem.message }
-      : report.kind === 'absent'
-        ? { code: 'DirectoryAbsent', severity: 'error', message: `there is no ${path}` }
-        : { code: 'NotADirectory', severity: 'error', message: `${path} is a ${report.fileType}` }
-  return { name, path, exists: isUnknown ? null : false, restorable: isUnknown ? null : false, reasons: [reason] }
+  const answer = report.kind === 'unknown' ? null : false
+  return {
+    name,
+    path,
+    exists: answer,
+    template: answer,
+    cow: answer,
+    format: null,
+    restorable: answer,
+    reasons: [reasonOf(report)],
+    allocatedBytes: null,
+    apparentBytes: null,
+    baseTemplate: null,
+    baseTemplatePresent: null,
+    header: null,
+    vmState: null,
+    missing: [],
+    unreferenced: [],
+  }
+}
+
+function reasonOf(report: Exclude<Report, { kind: 'directory' }>): object {
+  switch (report.kind) {
+    case 'absent':
+      return { code: 'DirectoryAbsent', severity: 'error', message: `there is no ${report.path}` }
+    case 'notADirectory':
+      return { code: 'NotADirectory', severity: 'error', message: `${report.path} is a ${report.fileType}` }
+    case 'unknown':
+      return { code: report.problem.code, severity: 'unknown', message: report.problem.message }
+  }
 }
 
 function headerOf({ header }: DirectoryReport): object {

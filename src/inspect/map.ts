@@ -1,6 +1,7 @@
 // Which build supplies which part of guest memory, as a bar for a terminal and as a picture. Pure.
 import type { Header } from '../snapshot/header.ts'
 import { NIL_BUILD_ID } from '../snapshot/layout.ts'
+import { printable } from './printable.ts'
 
 /** One of the equal parts that guest memory is cut into. */
 export interface Cell {
@@ -71,7 +72,7 @@ export function svgOf(header: Header, title: string): string {
   const height = 30 + rows * size + 16 * (builds.length + 1)
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${columns * size}" height="${height}" font-family="monospace" font-size="12">`,
-    `<text x="0" y="14">${escapeXML(title)}</text>`,
+    `<text x="0" y="14">${escapeXML(printable(title))}</text>`,
     ...squares,
     ...legend,
     '</svg>',

@@ -1,16 +1,18 @@
 // The subcommand `inspect`: the same report as the agent's, for directories on this machine, without a cluster.
 import { writeFileSync } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
-import { inspectConfig, inspectUsage } from '../config.ts'
+import { ConfigError, inspectConfig, inspectUsage } from '../config.ts'
 import { BaseDirectory } from '../snapshot/base-directory.ts'
 import { decodeHeader, type Header, HeaderError } from '../snapshot/header.ts'
 import { inspectDirectory } from '../snapshot/inspect.ts'
+import { parseName } from '../snapshot/layout.ts'
 import { readHeader } from '../snapshot/local.ts'
 import { errnoOf } from '../snapshot/problem.ts'
 import type { Report } from '../snapshot/report.ts'
 import { jsonOf } from './json.ts'
 import { barOf, svgOf } from './map.ts'
 import { Output } from './output.ts'
+import { printable } from './printable.ts'
 import { scan } from './scan.ts'
 import { bySeverity, rowOf, Table } from './table.ts'
 import { Totals } from './totals.ts'
@@ -53,14 +55,15 @@ async function showAll(base: BaseDirectory, config: Config, output: Output): Pro
     for (const row of share.rows) table.add(row)
     progress.show(totals.state.directories)
   }
+  progress.clear()
   if (config.output === 'json') return totals
   table.flush()
-  for (const line of ['', ...totals.lines, ...totals.tree]) output.write(`${line}\n`)
+  writeLines(output, ['', ...totals.lines, ...totals.tree])
   return totals
 }
 
 function showSome(base: BaseDirectory, config: Config, isSingle: boolean, output: Output): Totals {
-  const names = isSingle ? [basename(resolve(config.directory))] : config.names
+  const names = (isSingle ? [basename(resolve(config.directory))] : config.names).map(checkedName)
   const options = { settleTimeMs: config.settleTimeMs, nowMs: Date.now() }
   const totals = new Totals()
   const reports = names.map((name) => inspectDirectory(base, name, options))
@@ -71,10 +74,23 @@ function showSome(base: BaseDirectory, config: Config, isSingle: boolean, output
     const table = new Table(isWide, (text) => output.write(text))
     for (const report of reports) table.add(rowOf(report, isWide))
     table.flush()
-    for (const report of reports) for (const line of details(base, report)) output.write(`${line}\n`)
+    for (const report of reports) writeLines(output, details(base, report))
   }
   if (config.svg !== undefined) writePicture(base, names[0], config.svg)
   return totals
+}
+
+/** Throws ConfigError for a name that could lead out of the base directory. */
+function checkedName(name: string): string {
+  try {
+    return parseName(name)
+  } catch (cause) {
+    throw new ConfigError(cause instanceof Error ? cause.message : String(cause), { cause })
+  }
+}
+
+function writeLines(output: Output, lines: readonly string[]): void {
+  for (const line of lines) output.write(`${printable(line)}\n`)
 }
 
 /** Everything that was found, and the bar of the memory image. */
@@ -111,10 +127,16 @@ function writePicture(base: BaseDirectory, name: string | undefined, file: strin
 class Progress {
   readonly #isShown = process.stderr.isTTY && !process.stdout.isTTY
   #nextMs = performance.now() + progressAfterMs
+  #hasShown = false
 
   show(directories: number): void {
     if (!this.#isShown || performance.now() < this.#nextMs) return
     this.#nextMs = performance.now() + 1_000
+    this.#hasShown = true
     process.stderr.write(`\r${directories} directories `)
+  }
+
+  clear(): void {
+    if (this.#hasShown) process.stderr.write('\r\x1b[K')
   }
 }

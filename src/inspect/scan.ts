@@ -1,8 +1,9 @@
-// `--all`: the share of one process in it, rendered already, so that what goes from process to process is text and counts.
-// `scan` does small base directories itself and shares out large ones, in the order of the names either way.
+// `--all`: what one process does of it, rendered already, so that what goes from process to process is text and counts.
+// `scan` does small places itself and shares out large ones, in the order of the names either way.
 import { BaseDirectory } from '../snapshot/base-directory.ts'
 import { problemOf } from '../snapshot/problem.ts'
-import { inspectBelow, namesIn } from './discover.ts'
+import type { Report } from '../snapshot/report.ts'
+import { type Batch, inspectBatch, namesIn, type Place, unreadable } from './discover.ts'
 import { jsonOf } from './json.ts'
 import { Scanners } from './scanners.ts'
 import { type Row, rowOf } from './table.ts'
@@ -21,50 +22,99 @@ export interface Share {
   /** tables */
   readonly rows: readonly Row[]
   readonly totals: TotalsState
+  /** what comes next in the order of the names is below here, and in no share yet */
+  readonly crowded: Place | undefined
 }
 
-/** Names a share: so few that progress shows and memory stays small, so many that sending them costs nothing. */
-const namesAShare = 64
+/** So few that progress shows and memory stays small, so many that sending them costs nothing. */
+const most = { directories: 64, reports: 1_000 }
 /** Below this, starting processes takes longer than the scan. */
 const namesForProcesses = 1_000
 
 /** Throws Error where the base directory cannot be read. */
 export async function* scan(base: BaseDirectory, task: ScanTask): AsyncGenerator<Share> {
   const names = namesOf(base)
-  const shares = chunksOf(names, namesAShare)
-  if (names.length < namesForProcesses) {
-    for (const share of shares) yield scanShare(base, share, task, false)
-    return
-  }
   using scanners = new Scanners(task)
-  yield* scanners.scan(shares)
+  yield* new Scan(base, task, scanners).of([], names)
 }
 
-function namesOf(base: BaseDirectory): readonly string[] {
+function namesOf(base: BaseDirectory): Batch['names'] {
   try {
-    return namesIn(base.root)
+    return namesIn(base, [])
   } catch (cause) {
     throw new Error(problemOf(cause, base.path).message, { cause })
   }
 }
 
-function* chunksOf(names: readonly string[], length: number): Generator<readonly string[]> {
-  for (let at = 0; at < names.length; at += length) yield names.slice(at, at + length)
-}
+class Scan {
+  readonly #base: BaseDirectory
+  readonly #task: ScanTask
+  readonly #scanners: Scanners
 
-export function scanShare(base: BaseDirectory, names: readonly string[], task: ScanTask, enters: boolean): Share {
-  const { settleTimeMs, nowMs, output } = task
-  const totals = new Totals()
-  const lines: string[] = []
-  const rows: Row[] = []
-  for (const name of names) {
-    for (const report of inspectBelow(base, name, { settleTimeMs, nowMs, enters })) {
-      totals.add(report)
-      if (output === 'json') lines.push(`${JSON.stringify(jsonOf(report))}\n`)
-      else rows.push(rowOf(report, output === 'wide'))
+  constructor(base: BaseDirectory, task: ScanTask, scanners: Scanners) {
+    this.#base = base
+    this.#task = task
+    this.#scanners = scanners
+  }
+
+  async *of(parent: Place, names: Batch['names']): AsyncGenerator<Share> {
+    const batches = batchesOf(parent, names)
+    const answers = names.length < namesForProcesses ? this.#here(batches) : this.#scanners.scan(batches)
+    for await (const shares of answers) {
+      for (const share of shares) {
+        yield share
+        if (share.crowded !== undefined) yield* this.#below(share.crowded)
+      }
     }
   }
-  return { text: lines.join(''), rows, totals: totals.state }
+
+  *#here(batches: Iterable<Batch>): Generator<readonly Share[]> {
+    for (const batch of batches) yield sharesOf(this.#base, batch, this.#task, false)
+  }
+
+  async *#below(place: Place): AsyncGenerator<Share> {
+    let names: Batch['names']
+    try {
+      names = namesIn(this.#base, place)
+    } catch (error) {
+      const report = unreadable(error, this.#base, place)
+      if (report !== undefined) yield shareOf([report], this.#task)
+      return
+    }
+    yield* this.of(place, names)
+  }
+}
+
+function* batchesOf(parent: Place, names: Batch['names']): Generator<Batch> {
+  for (let at = 0; at < names.length; at += most.directories) {
+    yield { parent, names: names.slice(at, at + most.directories) }
+  }
+}
+
+/** Each ends where something crowded stands, or with the batch. */
+export function sharesOf(base: BaseDirectory, batch: Batch, task: ScanTask, enters: boolean): readonly Share[] {
+  const { settleTimeMs, nowMs } = task
+  const shares: Share[] = []
+  let reports: Report[] = []
+  for (const found of inspectBatch(base, batch, { settleTimeMs, nowMs, enters, most })) {
+    if (found.kind !== 'crowded') reports.push(found)
+    else {
+      shares.push(shareOf(reports, task, found.place))
+      reports = []
+    }
+  }
+  return reports.length === 0 ? shares : [...shares, shareOf(reports, task)]
+}
+
+function shareOf(reports: readonly Report[], { output }: ScanTask, crowded?: Place): Share {
+  const totals = new Totals()
+  for (const report of reports) totals.add(report)
+  return {
+    text: output === 'json' ? reports.map((report) => `${JSON.stringify(jsonOf(report))}\n`).join('') : '',
+    rows: output === 'json' ? [] : reports.map((report) => rowOf(report, output === 'wide')),
+    totals: totals.state,
+    crowded,
+  }
 }
 
 /** Throws Error where the base directory cannot be opened: the caller has just done so. */

@@ -1,6 +1,7 @@
 // Reports as a table for people. Rows leave in blocks, so that a base directory of any size needs the memory of one block.
 import { formatBytes } from '../api/quantity.ts'
 import type { Finding, Report } from '../snapshot/report.ts'
+import { printable } from './printable.ts'
 
 const blockRows = 500
 const columns = ['NAME', 'EXISTS', 'RESTORABLE', 'FORMAT', 'SIZE'] as const
@@ -21,7 +22,7 @@ export class Table {
   }
 
   add(row: Row): void {
-    this.#rows.push(row)
+    this.#rows.push(row.map(printable))
     if (this.#rows.length === blockRows) this.flush()
   }
 

@@ -1,5 +1,6 @@
 // Directories by descriptor: each step goes through /proc/self/fd/<descriptor>/<name>, so that nobody can swap a directory for a link
 // between looking and acting. No symbolic link is followed below the first directory. Synchronous: it runs on the worker thread.
+import { isUtf8 } from 'node:buffer'
 import {
   type BigIntStats,
   closeSync,
@@ -52,7 +53,7 @@ export class Directory {
   }
 
   /** Walks down; undefined where a segment is not there. Throws ENOTDIR where one is something else. */
-  descend(segments: readonly string[]): Directory | undefined {
+  descend(segments: readonly EntryName[]): Directory | undefined {
     let current: Directory = new Directory(openSync(this.#path('.'), O_RDONLY | O_DIRECTORY))
     for (const segment of segments) {
       using parent = current
@@ -306,9 +307,17 @@ function readFully(fd: number, into: Buffer): Uint8Array {
   return into.subarray(0, filled)
 }
 
-/** As text that no two names share: one character a byte where they are no UTF-8. */
+/** As text where it is UTF-8. */
+export function textOrBytes(name: EntryName): EntryName {
+  return typeof name !== 'string' && isUtf8(name) ? name.toString('utf8') : name
+}
+
+/** As text, for people too: where it is no UTF-8, what is not printable ASCII stands as `\xff`. */
 export function textOfName(name: EntryName): string {
-  if (typeof name === 'string') return name
-  const text = name.toString('utf8')
-  return text.includes('\ufffd') ? name.toString('latin1') : text
+  const text = textOrBytes(name)
+  return typeof text === 'string' ? text : [...text].map(textOfByte).join('')
+}
+
+function textOfByte(byte: number): string {
+  return byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, '0')}`
 }

@@ -4,10 +4,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { barOf, cellsOf } from '../../src/inspect/map.ts'
+import { findingCodes } from '../../src/snapshot/findings.ts'
 import { decodeHeader, encodeHeader } from '../../src/snapshot/header.ts'
 import { buildIDOf, writeSnapshot, writeTemplate } from '../support/sample-snapshots.ts'
 
 const main = join(import.meta.dirname, '..', '..', 'src', 'main.ts')
+const docs = join(import.meta.dirname, '..', '..', 'docs')
 const fixture = join(import.meta.dirname, '..', 'fixtures', 'firecracker')
 const root = mkdtempSync(join(tmpdir(), 'vmsnapshot-inspect-'))
 afterAll(() => rmSync(root, { recursive: true, force: true }))
@@ -82,11 +84,10 @@ describe('inspect', () => {
       header: null,
       reasons: [{ code: 'HeaderDamaged', severity: 'error' }],
     })
-    expect(json(root, 'gone')[0]).toMatchObject({
-      exists: false,
-      restorable: false,
-      reasons: [{ code: 'DirectoryAbsent' }],
-    })
+    const [gone] = json(root, 'gone')
+    expect(gone).toMatchObject({ exists: false, restorable: false, reasons: [{ code: 'DirectoryAbsent' }] })
+    const without = (fields: object) => Object.keys(fields).filter((field) => field !== 'diffFiles')
+    expect(without(gone)).toEqual(without(whole))
   })
 
   test('of very many is shared out, and comes in the order of their names all the same', () => {
@@ -108,6 +109,32 @@ describe('inspect', () => {
     expect({ code, rows: lines.length }).toEqual({ code: 1, rows: 2 * names.length + 3 })
     expect(lines.at(-1)).toMatch(/^2200 directories, .*: 0 restorable, 2200 not, 0 unknown$/)
     rmSync(many, { recursive: true })
+  })
+
+  test('of very many in one place, however deep, shares those out', () => {
+    const many = mkdtempSync(join(tmpdir(), 'vmsnapshot-inspect-deep-'))
+    const names = ['a/snap', 'b/snap', ...Array.from({ length: 1_100 }, (_, index) => `group/team/snapshot-${index}`)]
+    const more = Array.from({ length: 100 }, (_, index) => `group/team/snapshot-5/below-${index}`)
+    const all = [...names, ...more, 'group/zero', 'last'].sort()
+    for (const name of all) {
+      mkdirSync(join(many, name), { recursive: true })
+      writeFileSync(join(many, name, 'snapfile'), name)
+    }
+    expect(json(many, '--all').map(({ name }) => name)).toEqual(all)
+    rmSync(many, { recursive: true })
+  })
+
+  test('shows names that are no text, and nothing that a terminal would obey', () => {
+    const odd = mkdtempSync(join(tmpdir(), 'vmsnapshot-inspect-odd-'))
+    const bytes = Buffer.concat([Buffer.from(`${odd}/a`), Buffer.from([0xff, 0x1b])])
+    mkdirSync(bytes)
+    writeFileSync(Buffer.concat([bytes, Buffer.from('/snapfile')]), '')
+    writeSnapshot(odd, 'red\x1b[31m\nsnap', { baseTemplate: '/srv/\x1b[2J' })
+    const { stdout, lines } = inspect(odd, '--all', '-o', 'wide')
+    expect(stdout).not.toContain('\x1b')
+    expect(lines.slice(1, 3).map((line) => line.split(' ')[0])).toEqual(['a\\xff\\x1b', 'red\\u{1b}[31m\\u{a}snap'])
+    expect(json(odd, '--all').map(({ name }) => name)).toEqual(['a\\xff\\x1b', 'red\x1b[31m\nsnap'])
+    rmSync(odd, { recursive: true })
   })
 
   test('ends without a word when nobody reads on', () => {
@@ -136,6 +163,9 @@ describe('inspect', () => {
     [['inspect', '/x', '--fast'], "Unknown option '--fast'"],
     [['inspect', '/x', '-o', 'yaml'], '--output: "yaml" is not allowed, expected table, wide or json'],
     [['inspect', '/x', 'name', '--all'], '--all takes no names'],
+    [['inspect', ''], 'DIR is not given'],
+    [['inspect', '/'], 'snapshot name "": must not be empty'],
+    [['inspect', '/tmp', '../etc'], 'snapshot name "../etc": no segment may start with a dot'],
   ])('names a mistake in one line: %j', (args, message) => {
     const { status, stderr } = spawnSync(process.execPath, [main, ...args], { encoding: 'utf8' })
     expect({ status, lines: stderr.trimEnd().split('\n').length }).toEqual({ status: 2, lines: 1 })
@@ -172,6 +202,11 @@ describe('inspect', () => {
     })
     rmSync(at, { recursive: true })
   })
+})
+
+test.each(Object.keys(findingCodes))('the code %s is documented', (code) => {
+  const pages = ['inspect.md', 'reasons.md'].map((page) => readFileSync(join(docs, page), 'utf8'))
+  expect(pages.join('')).toContain(`| \`${code}\` |`)
 })
 
 describe('the bar of the memory image', () => {
