@@ -53,6 +53,7 @@ const table: readonly Row[] = [
 const pure = [
   /^api\//,
   /^agent\/(decide|status|claims)\.ts$/,
+  /^controller\/(selector|expand|row|aggregate|node-state|release|node-record)\.ts$/,
   /^kube\/object\.ts$/,
   /^snapshot\/(report|disk|layout|answers|header|header-findings|shares|meta|vmstate|crc64|findings)\.ts$/,
 ]

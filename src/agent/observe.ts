@@ -10,11 +10,12 @@ import { type Definitions, foreignFinalizers, isHeld, type Observed, type Owner,
 import type { Look } from './status.ts'
 import { belongingOf, elsewhere, type StorageVerdict } from './storage.ts'
 
-/** Live reads of what can forbid a removal. Each throws APIError. */
+/** Live reads of what can forbid a removal: no store, because a stale answer would let a directory go. */
 export interface ClusterReads {
+  /** throws APIError */
   set(namespace: string, name: string): Promise<VMSnapshotSet>
-  /** the name of the first of the CustomResourceDefinitions that is being deleted */
-  terminatingDefinition(names: readonly string[]): Promise<string | undefined>
+  /** never throws */
+  definitions(names: readonly string[]): Promise<Definitions>
 }
 
 export interface ObserveOptions {
@@ -102,16 +103,10 @@ export class Observer {
     }
   }
 
-  async #definitions({ metadata }: VMSnapshot): Promise<Definitions> {
+  #definitions({ metadata }: VMSnapshot): Promise<Definitions> {
     const owned =
       metadata.ownerReferences?.some((owner) => owner.kind === 'VMSnapshotSet' && isOurs(owner.apiVersion)) ?? false
-    const names = [`vmsnapshots.${GROUP}`, ...(owned ? [`vmsnapshotsets.${GROUP}`] : [])]
-    try {
-      const name = await this.#options.reads.terminatingDefinition(names)
-      return name === undefined ? stable : { kind: 'terminating', name }
-    } catch (error) {
-      return { kind: 'unknown', message: messageOf(error) }
-    }
+    return this.#options.reads.definitions([`vmsnapshots.${GROUP}`, ...(owned ? [`vmsnapshotsets.${GROUP}`] : [])])
   }
 }
 

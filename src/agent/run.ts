@@ -1,17 +1,18 @@
 // The agent process: wiring in start order, and its end. No decisions.
 import { type VMSnapshot, vmSnapshotResource } from '../api/vmsnapshot.ts'
 import { vmSnapshotNodeResource } from '../api/vmsnapshotnode.ts'
+import { vmSnapshotSetResource } from '../api/vmsnapshotset.ts'
 import { type AgentConfig, agentConfig, agentSettings, describeSettings } from '../config.ts'
 import { Connection } from '../kube/connection.ts'
 import { Controller } from '../kube/controller.ts'
+import { readDefinitions } from '../kube/definitions.ts'
 import { Informer } from '../kube/informer.ts'
 import { Client, keyOf } from '../kube/resource.ts'
 import { openDisk } from '../snapshot/pool.ts'
 import { createLogger, type Logger } from '../telemetry/log.ts'
 import { claimIndexers } from './claims.ts'
-import { clusterReads } from './cluster-reads.ts'
 import { Hints } from './hints.ts'
-import { Observer } from './observe.ts'
+import { type ClusterReads, Observer } from './observe.ts'
 import { Reconciler } from './reconcile.ts'
 import { nextRescanMs } from './rescan.ts'
 import { StorageKeeper } from './storage-keeper.ts'
@@ -76,7 +77,11 @@ function wire(config: AgentConfig, connection: Connection, log: Logger) {
     onHint: (name) => hints.hint(name),
     onUnwatched: (path, code) => log.warn({ path, code }, 'directory cannot be watched, the rescan tells of changes'),
   })
-  const reads = clusterReads(connection)
+  const sets = new Client(connection, vmSnapshotSetResource)
+  const reads: ClusterReads = {
+    set: (namespace, name) => sets.get(`${namespace}/${name}`),
+    definitions: (names) => readDefinitions(connection, names),
+  }
   const observer = new Observer({ store, disk, reads, storage: () => keeper.verdict, allowRemoval })
   const reconciler = new Reconciler({
     client: new Client(connection, vmSnapshotResource),

@@ -11,3 +11,5 @@ export const SET_FINALIZER = `${GROUP}/copies`
 export const SET_LABEL = `${GROUP}/set`
 /** The one field manager of status, whoever writes it: a returning agent takes over without conflicts. */
 export const STATUS_FIELD_MANAGER = 'vmsnapshot-status'
+/** The controller's field manager of everything else that it applies. */
+export const CONTROLLER_FIELD_MANAGER = 'vmsnapshot-controller'

@@ -41,6 +41,11 @@ export function removeFinalizer({ metadata }: KubeObject, finalizer: string): re
   return [testUid(metadata.uid), { op: 'test', path, value: finalizer }, { op: 'remove', path }]
 }
 
+/** Lets a patch through only on the very object that was read, in the very state that was read. */
+export function testUnchanged({ metadata }: KubeObject): readonly JSONPatchOperation[] {
+  return [testUid(metadata.uid), { op: 'test', path: '/metadata/resourceVersion', value: metadata.resourceVersion }]
+}
+
 function testUid(uid: string): JSONPatchOperation {
   return { op: 'test', path: '/metadata/uid', value: uid }
 }

@@ -1,0 +1,109 @@
+// What to do about one set's copy on one node: everything observed in, an ordered list of effects out. Pure.
+// What the controller creates, adopts and deletes, and who decides a copy's policy, is decided here and nowhere else.
+import { SET_FINALIZER } from '../api/group.ts'
+import type { VMSnapshotSet } from '../api/vmsnapshotset.ts'
+import type { Definitions } from '../kube/definitions.ts'
+import { isAdoptable } from './child.ts'
+import type { NodeState } from './node-state.ts'
+import type { WatchedSnapshot } from './watched.ts'
+
+/** `unknown`: there is no Node to read labels of, which is no deselection. */
+export type Selection = 'selected' | 'deselected' | 'unknown'
+
+export interface CopyObserved {
+  readonly set: VMSnapshotSet
+  readonly nodeName: string
+  readonly selection: Selection
+  readonly nodeState: NodeState
+  /** objects of the node that the set controls: one, unless somebody else made more */
+  readonly children: readonly WatchedSnapshot[]
+  /** whatever has the name that the child has or would have */
+  readonly namesake: WatchedSnapshot | undefined
+  /** only looked at when a child is to be deleted */
+  readonly definitions: Definitions | undefined
+}
+
+export type CopyEffect =
+  | { readonly kind: 'create' }
+  | { readonly kind: 'adopt'; readonly object: WatchedSnapshot }
+  | { readonly kind: 'setPolicy'; readonly child: WatchedSnapshot; readonly policy: 'Delete' | 'Retain' }
+  | { readonly kind: 'delete'; readonly child: WatchedSnapshot }
+
+export function decideCopy(seen: CopyObserved): readonly CopyEffect[] {
+  const { set, selection, children, definitions } = seen
+  // First of all: whatever deletes the child later carries a version of it that retains.
+  const braked = children.filter((child) => mustRetain(seen, child))
+  if (braked.length > 0) return braked.map((child) => ({ kind: 'setPolicy', child, policy: 'Retain' }))
+  const doomed = doomedChildren(seen)
+  if (doomed.length > 0) {
+    return definitions?.kind === 'stable' ? doomed.map((child) => ({ kind: 'delete', child })) : []
+  }
+  if (isDeleting(set) || selection !== 'selected') return []
+  if (children.length === 0) return decideMissing(seen)
+  return children
+    .filter((child) => mayDeleteAgain(set, child))
+    .map((child) => ({ kind: 'setPolicy', child, policy: 'Delete' }))
+}
+
+/** The set's finalizer stands before its first copy does. */
+function decideMissing(seen: CopyObserved): readonly CopyEffect[] {
+  const { set, namesake, nodeState, nodeName } = seen
+  if (!isHeld(set)) return []
+  if (namesake === undefined) return nodeState === 'ready' ? [{ kind: 'create' }] : []
+  return isAdoptable(set, nodeName, namesake) ? [{ kind: 'adopt', object: namesake }] : []
+}
+
+/** Retain is forced upon a child from its set, and by deselection, whoever wrote Delete. */
+function mustRetain({ set, selection }: CopyObserved, child: WatchedSnapshot): boolean {
+  if (child.spec.deletionPolicy === 'Retain') return false
+  if (set.spec.template.deletionPolicy === 'Retain') return true
+  return selection === 'deselected' && !isDeleting(set) && !isDeleting(child)
+}
+
+/** Delete is only written where Delete is meant and nobody else has put the brake on. */
+function mayDeleteAgain(set: VMSnapshotSet, child: WatchedSnapshot): boolean {
+  return (
+    set.spec.template.deletionPolicy === 'Delete' &&
+    child.spec.deletionPolicy === 'Retain' &&
+    child.policyIsOurs &&
+    !isDeleting(child)
+  )
+}
+
+/**
+ * The children that have to go, whether or not they may go now.
+ * Never while `orphan` stands on the set: then they are somebody else's to keep.
+ */
+export function doomedChildren({ set, selection, children }: CopyObserved): readonly WatchedSnapshot[] {
+  const goes = isDeleting(set) ? !finalizersOf(set).includes('orphan') : selection === 'deselected'
+  return goes ? children.filter((child) => !isDeleting(child)) : []
+}
+
+export interface SetObserved {
+  readonly set: VMSnapshotSet
+  /** objects that the set controls, wherever they are */
+  readonly childCount: number
+}
+
+export type SetEffect = { readonly kind: 'addFinalizer' } | { readonly kind: 'freeFinalizer' }
+
+/** The set's own finalizer: there before its first copy, gone after its last. */
+export function decideSet({ set, childCount }: SetObserved): readonly SetEffect[] {
+  if (!isDeleting(set)) return isHeld(set) ? [] : [{ kind: 'addFinalizer' }]
+  const isOrphaning = finalizersOf(set).includes('orphan')
+  return isHeld(set) && !isOrphaning && childCount === 0 ? [{ kind: 'freeFinalizer' }] : []
+}
+
+type Deletable = { readonly metadata: { readonly deletionTimestamp?: string | undefined } }
+
+export function isDeleting({ metadata }: Deletable): boolean {
+  return metadata.deletionTimestamp !== undefined
+}
+
+function isHeld(set: VMSnapshotSet): boolean {
+  return finalizersOf(set).includes(SET_FINALIZER)
+}
+
+function finalizersOf({ metadata }: VMSnapshotSet): readonly string[] {
+  return metadata.finalizers ?? []
+}

@@ -1,0 +1,67 @@
+// What to do about one VMSnapshot of a node that cannot answer for it: say so in its status, or let it go for good. Pure.
+// Only a deleted object of a node that is gone is ever let go; a node that merely lacks its agent keeps everything.
+import { conditionOf, type Draft } from '../api/condition.ts'
+import { DIRECTORY_FINALIZER } from '../api/group.ts'
+import type { Reason } from '../api/reasons.ts'
+import type { VMSnapshotStatus } from '../api/vmsnapshot.ts'
+import { isDeleting } from './expand.ts'
+import { isGone, type NodeVerdict } from './node-state.ts'
+import type { WatchedSnapshot } from './watched.ts'
+
+export interface StrandedObserved {
+  readonly object: WatchedSnapshot
+  readonly verdict: NodeVerdict
+  /** the VMSnapshotNode names what is given up with the object */
+  readonly isRecorded: boolean
+}
+
+export type StrandedEffect =
+  | { readonly kind: 'mark'; readonly status: Draft<VMSnapshotStatus> }
+  /** asks for the line in VMSnapshotNode that comes before the release */
+  | { readonly kind: 'record' }
+  | { readonly kind: 'release' }
+
+export function decideStranded({ object, verdict, isRecorded }: StrandedObserved): readonly StrandedEffect[] {
+  const { state, isSettled } = verdict
+  if (isGone(state)) {
+    if (mustRelease(object)) return [{ kind: isRecorded ? 'release' : 'record' }]
+    return isDeleting(object) ? [] : [{ kind: 'mark', status: unknownStatus(object, 'NodeGone', verdict) }]
+  }
+  if (state === 'agentMissing' && isSettled) {
+    return [{ kind: 'mark', status: unknownStatus(object, 'AgentMissing', verdict) }]
+  }
+  // The grace time is no news for an object that nobody wants to be rid of.
+  if (state === 'absent' && mustRelease(object)) {
+    return [{ kind: 'mark', status: unknownStatus(object, 'NodeAbsent', verdict) }]
+  }
+  return []
+}
+
+export function mustRelease(object: WatchedSnapshot): boolean {
+  return isDeleting(object) && (object.metadata.finalizers ?? []).includes(DIRECTORY_FINALIZER)
+}
+
+/**
+ * What can still be said of an object whose node does not answer: nothing of its directory.
+ * The disk that it was seen on, and what a removal recorded, stay: whoever applies a status drops what it leaves out.
+ */
+function unknownStatus(object: WatchedSnapshot, reason: Reason, { message }: NodeVerdict): Draft<VMSnapshotStatus> {
+  const { generation } = object.metadata
+  const { storageID, removal } = object.status ?? {}
+  const unknown = { status: 'Unknown', reason, message } as const
+  const ready = isDeleting(object)
+    ? ({ status: 'False', reason: 'Deleting', message: 'being deleted' } as const)
+    : unknown
+  const conditions = [
+    conditionOf('Exists', unknown, generation),
+    conditionOf('Restorable', unknown, generation),
+    conditionOf('Ready', ready, generation),
+    ...(mustRelease(object) ? [conditionOf('DeletionBlocked', { ...unknown, status: 'True' }, generation)] : []),
+  ]
+  return {
+    ...(generation === undefined ? {} : { observedGeneration: generation }),
+    conditions,
+    ...(storageID === undefined ? {} : { storageID }),
+    ...(removal === undefined ? {} : { removal }),
+  }
+}
