@@ -1,7 +1,7 @@
 // The released program: the files of dist, without the modules that nothing of ours reaches. `node build/bundle.ts [DIRECTORY]`.
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { type BuildOptions, build, type Plugin } from 'esbuild'
+import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild'
 
 const root = join(import.meta.dirname, '..')
 const clientNode = join(root, 'node_modules', '@kubernetes', 'client-node', 'dist')
@@ -10,18 +10,29 @@ const clientNode = join(root, 'node_modules', '@kubernetes', 'client-node', 'dis
 const entries = ['src/main.ts', 'src/snapshot/worker.ts', 'src/inspect/scan-process.ts']
 
 /**
- * What libraries import and is never reached here, so that each name may throw. Of @kubernetes/client-node: 757 generated models, an HTTP
- * client with its proxies, since requests are our own, and the log-ins of clouds that exec plug-ins have replaced. Of pino: log transports.
+ * What libraries import and is never reached here, by package. Of @kubernetes/client-node: 757 generated models, an HTTP client with its
+ * proxies, since requests are our own, and the log-ins of clouds that exec plug-ins have replaced. Of pino: log transports and redaction.
+ * Of prom-client: whatever is no registry, counter, gauge or histogram. Of zod: JSON schemas, which build/generate.ts makes.
  */
 const unreached: Readonly<Record<string, readonly string[]>> = {
-  './gen/index.js': ['createConfiguration', 'ServerConfiguration'],
-  undici: ['Agent', 'ProxyAgent'],
-  hpagent: ['HttpProxyAgent', 'HttpsProxyAgent'],
-  socks: ['SocksClient'],
-  'socks-proxy-agent': ['SocksProxyAgent'],
-  'openid-client': ['Configuration', 'discovery', 'refreshTokenGrant', 'allowInsecureRequests', 'customFetch'],
-  'jsonpath-plus': ['JSONPath'],
-  'thread-stream': ['default'],
+  'client-node': [
+    './gen/index.js',
+    'undici',
+    'hpagent',
+    'socks',
+    'socks-proxy-agent',
+    'openid-client',
+    'jsonpath-plus',
+  ],
+  pino: ['thread-stream', '@pinojs/redact'],
+  'prom-client': [
+    './lib/summary',
+    './lib/pushgateway',
+    './lib/defaultMetrics',
+    './lib/cluster',
+    './lib/metricAggregators',
+  ],
+  zod: ['../core/to-json-schema.js', '../core/json-schema-processors.js'],
 }
 
 /** Read for kubeconfig files only, which no Pod has: a file of its own, loaded when it is called. */
@@ -36,20 +47,19 @@ const trimmed: Plugin = {
     // Of the package nothing but KubeConfig is used; its index would bring everything along.
     onResolve({ filter: /^@kubernetes\/client-node$/ }, () => ({ path: join(clientNode, 'config.js') }))
     onResolve({ filter: /./ }, ({ path, importer }) => {
-      const isTheirs = importer.includes('client-node') || importer.includes('pino')
-      if (isTheirs && Object.hasOwn(unreached, path)) return { path, namespace: 'unreached' }
-      return isTheirs && path === 'js-yaml' ? { path, namespace: 'lazy' } : undefined
+      const theirs = Object.entries(unreached).find(([name]) => importer.includes(`/${name}/`))
+      if (theirs?.[1].includes(path)) return { path, namespace: 'unreached' }
+      return theirs !== undefined && path === 'js-yaml' ? { path, namespace: 'lazy' } : undefined
     })
     onLoad({ filter: /./, namespace: 'unreached' }, ({ path }) => ({ contents: throwing(path) }))
     onLoad({ filter: /./, namespace: 'lazy' }, () => ({ contents: lazyYaml }))
   },
 }
 
+/** A module of which every name is there, and throws when it is called. */
 function throwing(path: string): string {
-  const body = `{ throw new Error(${JSON.stringify(`${path} is not part of this program`)}) }`
-  return (unreached[path] ?? [])
-    .map((name) => (name === 'default' ? `export default function () ${body}` : `export function ${name}() ${body}`))
-    .join('\n')
+  const message = JSON.stringify(`${path} is not part of this program`)
+  return `function fail() { throw new Error(${message}) }\nmodule.exports = Object.create(new Proxy({}, { get: () => fail }))`
 }
 
 const common = {
@@ -63,8 +73,14 @@ const common = {
   logLevel: 'warning',
 } satisfies BuildOptions
 
-/** Replaces `directory`; sizes in bytes by file name, without source maps. Throws esbuild's BuildFailure. */
-export async function bundle(directory: string): Promise<ReadonlyMap<string, number>> {
+/** Bytes by file name, without source maps. */
+type Sizes = ReadonlyMap<string, number>
+
+/** What an agent in a Pod loads. */
+const agentEntries = ['src/main.ts', 'src/agent/run.ts', 'src/snapshot/worker.ts']
+
+/** Replaces `directory`; the sizes of all files, and of those that an agent in a Pod loads. Throws esbuild's BuildFailure. */
+export async function bundle(directory: string): Promise<{ readonly all: Sizes; readonly agent: Sizes }> {
   rmSync(directory, { recursive: true, force: true })
   const program = await build({
     ...common,
@@ -80,13 +96,38 @@ export async function bundle(directory: string): Promise<ReadonlyMap<string, num
     banner: { js: "import { createRequire } from 'node:module';const require = createRequire(import.meta.url);" },
   })
   const yaml = await build({ ...common, entryPoints: ['js-yaml'], outfile: join(directory, yamlFile), format: 'cjs' })
-  const outputs = Object.entries({ ...program.metafile.outputs, ...yaml.metafile.outputs })
-  return new Map(outputs.filter(([file]) => /\.c?js$/.test(file)).map(([file, { bytes }]) => [file, bytes]))
+  const all = { ...program.metafile.outputs, ...yaml.metafile.outputs }
+  return { all: sizesOf(Object.keys(all), all), agent: sizesOf(loadedBy(agentEntries, all), all) }
+}
+
+type Outputs = Metafile['outputs']
+
+function sizesOf(files: Iterable<string>, outputs: Outputs): Sizes {
+  const programs = [...files].filter((file) => /\.c?js$/.test(file))
+  return new Map(programs.map((file) => [file, outputs[file]?.bytes ?? 0]))
+}
+
+/** The files of these sources and whatever they import, but for what is imported when it is asked for. */
+function loadedBy(sources: readonly string[], outputs: Outputs): ReadonlySet<string> {
+  const due = Object.keys(outputs).filter((file) => sources.includes(outputs[file]?.entryPoint ?? ''))
+  const loaded = new Set<string>()
+  for (let file = due.pop(); file !== undefined; file = due.pop()) {
+    if (loaded.has(file)) continue
+    loaded.add(file)
+    const imports = outputs[file]?.imports ?? []
+    due.push(
+      ...imports.filter(({ kind, external }) => kind === 'import-statement' && !external).map(({ path }) => path),
+    )
+  }
+  return loaded
 }
 
 if (import.meta.main) {
-  const files = await bundle(process.argv[2] ?? join(root, 'dist'))
-  for (const [file, bytes] of files) console.log(`${String(bytes).padStart(8)} ${file}`)
-  const inCluster = [...files].filter(([file]) => !file.endsWith(yamlFile)).reduce((sum, [, bytes]) => sum + bytes, 0)
-  console.log(`${Math.ceil(inCluster / 1024)} KiB without ${yamlFile}`)
+  const { all, agent } = await bundle(process.argv[2] ?? join(root, 'dist'))
+  for (const [file, bytes] of all) console.log(`${String(bytes).padStart(8)} ${agent.has(file) ? '*' : ' '} ${file}`)
+  console.log(`${Math.ceil(sum(agent) / 1024)} KiB are loaded by an agent in a Pod (*)`)
+}
+
+function sum(sizes: Sizes): number {
+  return [...sizes.values()].reduce((total, bytes) => total + bytes, 0)
 }

@@ -18,7 +18,16 @@ export interface AgentConfig {
   /** absolute, normalised; undefined: nothing is known of running VMs but their loop devices */
   readonly runningDir: string | undefined
   readonly allowRemoval: boolean
+  /** undefined: nothing is served */
+  readonly listenAddress: ListenAddress | undefined
   readonly logLevel: LogLevel
+}
+
+export interface ListenAddress {
+  /** undefined: all interfaces */
+  readonly host: string | undefined
+  /** 0: any free one */
+  readonly port: number
 }
 
 /** A setting that is missing or wrong: one line that names it, the value and what would be right. */
@@ -112,6 +121,14 @@ export const agentSettings = {
     parse: flagValue,
     expected: 'true or false',
   }),
+  listenAddress: setting({
+    flag: 'listen-address',
+    env: 'LISTEN_ADDRESS',
+    fallback: ':8080',
+    meaning: 'Where /metrics, /healthz and /readyz are served; `off`: nowhere',
+    parse: listenAddress,
+    expected: '[host]:port such as :8080 or 127.0.0.1:8080, or off',
+  }),
   logLevel: setting({
     flag: 'log-level',
     env: 'LOG_LEVEL',
@@ -139,6 +156,7 @@ export function agentConfig(args: readonly string[], env: NodeJS.ProcessEnv = pr
     requireMountPoint: required(s.requireMountPoint, flags, env),
     runningDir: read(s.runningDir, flags, env),
     allowRemoval: required(s.allowRemoval, flags, env),
+    listenAddress: read(s.listenAddress, flags, env),
     logLevel: required(s.logLevel, flags, env),
   }
 }
@@ -305,6 +323,14 @@ function absolutePath(text: string): string {
   const path = normalize(text).replace(/\/+$/, '')
   if (!isAbsolute(text) || path === '' || text.includes('\0')) throw new RangeError('not an absolute path below /')
   return path
+}
+
+/** As Go programs write it: `:8080`, `127.0.0.1:8080`, `[::1]:8080`; undefined for `off` or nothing. */
+function listenAddress(text: string): ListenAddress | undefined {
+  if (text === '' || text === 'off') return undefined
+  const [, bracketed, plain = '', port] = /^(?:\[([\d.:a-fA-F]+)\]|([\w.-]*)):(\d{1,5})$/.exec(text) ?? []
+  if (!(Number(port) <= 65_535)) throw new RangeError('no address')
+  return { host: bracketed ?? (plain === '' ? undefined : plain), port: Number(port) }
 }
 
 const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }

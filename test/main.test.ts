@@ -1,5 +1,7 @@
 import { spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -9,7 +11,8 @@ const directory = mkdtempSync(join(tmpdir(), 'vmsnapshot-main-'))
 afterAll(() => rmSync(directory, { recursive: true }))
 
 function run(args: readonly string[], env: Record<string, string> = {}) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], { env, encoding: 'utf8' })
+  const options = { env: { LISTEN_ADDRESS: 'off', ...env }, encoding: 'utf8' } as const
+  const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], options)
   return { code: status, stdout, stderr, lines: stderr.trimEnd().split('\n').length }
 }
 
@@ -51,6 +54,12 @@ describe('a mistake on the command line is named in one line', () => {
       ['agent', ...settings, '--rescan-interval=30'],
       /--rescan-interval: "30" is not allowed, expected a duration/,
     ],
+    [
+      'an address without a port',
+      ['agent', ...settings, '--listen-address=localhost'],
+      /--listen-address: "localhost"/,
+    ],
+    ['a port that is none', ['agent', ...settings, '--listen-address=:65536'], /expected \[host\]:port .*, or off/],
     ['a kubeconfig that is not there', ['agent', ...settings, '--kubeconfig=/nowhere'], /\/nowhere/],
   ]
   test.each(cases)('%s', (_, args, message) => {
@@ -63,6 +72,17 @@ describe('a mistake on the command line is named in one line', () => {
     expect(run(['agent'], { NODE_NAME: 'Node 1', BASE_DIR: '/srv' }).stderr).toMatch(
       /^vmsnapshot agent: NODE_NAME: "Node 1" is not allowed/,
     )
+  })
+
+  test('an address that is taken', async () => {
+    const server = createServer().listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { port } = server.address() as AddressInfo
+    const flags = ['--kubeconfig', kubeconfig('https://127.0.0.1:9'), `--listen-address=127.0.0.1:${port}`]
+    const { code, stderr, lines } = run(['agent', ...settings, ...flags])
+    server.close()
+    expect(stderr).toContain(`cannot listen on 127.0.0.1:${port} (EADDRINUSE); --listen-address (or LISTEN_ADDRESS)`)
+    expect({ code, lines }).toEqual({ code: 1, lines: 1 })
   })
 
   test('a server that cannot be reached', () => {

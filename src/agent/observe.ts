@@ -6,6 +6,7 @@ import type { APIError } from '../kube/connection.ts'
 import type { Store } from '../kube/informer.ts'
 import { sameIdentity } from '../snapshot/descriptor.ts'
 import type { Disk } from '../snapshot/disk.ts'
+import type { Report } from '../snapshot/report.ts'
 import { type Definitions, foreignFinalizers, isHeld, type Observed, type Owner, recordedIdentity } from './decide.ts'
 import type { Look } from './status.ts'
 import { belongingOf, elsewhere, type StorageVerdict } from './storage.ts'
@@ -24,6 +25,8 @@ export interface ObserveOptions {
   readonly reads: ClusterReads
   readonly storage: () => StorageVerdict
   readonly allowRemoval: boolean
+  /** with the time that the look waited for its turn */
+  readonly onInspected: (report: Report, durationMs: number) => void
 }
 
 export class Observer {
@@ -65,12 +68,18 @@ export class Observer {
   }
 
   async #report(object: VMSnapshot, storage: StorageVerdict): Promise<Look> {
-    const { disk } = this.#options
     const name = object.spec.snapshotName
-    const path = `${disk.baseDir}/${name}`
+    const path = `${this.#options.disk.baseDir}/${name}`
     if (storage.kind === 'unknown') return { kind: 'unseen', path, reason: storage.reason, message: storage.message }
-    if (belongingOf(object, storage) === 'here') return disk.inspect(name, storage.storageID)
+    if (belongingOf(object, storage) === 'here') return this.#inspect(name, storage.storageID)
     return { kind: 'unseen', path, reason: 'StorageChanged', message: elsewhere(object, storage) }
+  }
+
+  async #inspect(name: string, storageID: string): Promise<Report> {
+    const startedAtMs = performance.now()
+    const report = await this.#options.disk.inspect(name, storageID)
+    this.#options.onInspected(report, performance.now() - startedAtMs)
+    return report
   }
 
   async #diskBlock(seen: Observed): Promise<Observed['diskBlock']> {

@@ -34,6 +34,7 @@ export interface ReconcilerOptions {
   /** false while the base directory's trash is being put in order */
   readonly mayRemove: () => boolean
   readonly keyOf: (object: VMSnapshot) => string
+  readonly onRemoval: (outcome: RemovalOutcome, durationMs: number) => void
 }
 
 interface Barrier {
@@ -112,13 +113,9 @@ export class Reconciler {
       }
       const outcome: RemovalOutcome =
         identity === undefined ? { kind: 'absent' } : await removeDirectory({ uid, name, storageID, identity }, steps)
-      const facts = {
-        vmSnapshot: key,
-        path: observed.report.path,
-        durationMs: Math.round(performance.now() - startedAt),
-        outcome,
-      }
-      log.info(facts, 'removal ended')
+      const durationMs = Math.round(performance.now() - startedAt)
+      log.info({ vmSnapshot: key, path: observed.report.path, durationMs, outcome }, 'removal ended')
+      this.#options.onRemoval(outcome, durationMs)
       return await this.#afterRemoval(key, outcome, observed, log)
     } finally {
       this.#barriers.delete(uid)

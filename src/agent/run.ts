@@ -9,16 +9,25 @@ import { readDefinitions } from '../kube/definitions.ts'
 import { Informer } from '../kube/informer.ts'
 import { Client, keyOf } from '../kube/resource.ts'
 import { openDisk } from '../snapshot/pool.ts'
+import { StatusServer } from '../telemetry/http.ts'
 import { createLogger, type Logger } from '../telemetry/log.ts'
+import { observeLoop, observeRequests } from '../telemetry/observers.ts'
+import { createMetrics } from '../telemetry/process.ts'
+import type { MetricsRegistry } from '../telemetry/registry.ts'
+import { followSignals } from '../telemetry/signals.ts'
 import { claimIndexers } from './claims.ts'
 import { Hints } from './hints.ts'
+import { countInspection, countRemoval, tellAtScrape } from './metrics.ts'
 import { type ClusterReads, Observer } from './observe.ts'
+import { readiness } from './readiness.ts'
 import { Reconciler } from './reconcile.ts'
 import { nextRescanMs } from './rescan.ts'
 import { StorageKeeper } from './storage-keeper.ts'
 
 const workers = 4
 const probeDeadlineMs = 10_000
+/** Everything is over 10 s after SIGTERM: what remains is for the last writes of a pass and for the disk to close. */
+const drainMs = 8_000
 
 /** The subcommand: resolves to the exit code once the agent has ended. Throws ConfigError, or an error that says why it could not start. */
 export async function runAgent(args: readonly string[]): Promise<number> {
@@ -27,32 +36,41 @@ export async function runAgent(args: readonly string[]): Promise<number> {
     return 0
   }
   const config = agentConfig(args)
-  const log = createLogger('agent', config.logLevel).child({ node: config.nodeName })
-  const ending = new AbortController()
-  for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => ending.abort(name))
-  const connection = new Connection({ kubeconfig: config.kubeconfig, userAgent: 'vmsnapshot-agent' })
+  const log = createLogger('agent', config.logLevel, { node: config.nodeName })
+  const metrics = createMetrics('agent')
+  const observer = observeRequests(metrics)
+  const connection = new Connection({ kubeconfig: config.kubeconfig, userAgent: 'vmsnapshot-agent', observer })
+  const parts = wire(config, connection, log, metrics)
+  const endNow = (exitCode: number) => void closeDisk(parts, log).then(() => process.exit(exitCode))
+  const ending = followSignals({ log, logLevel: config.logLevel, endNow })
+  const server = await serve(config, parts, log)
   try {
-    await connection.request({ method: 'GET', path: '/version', signal: ending.signal, deadlineMs: probeDeadlineMs })
-    const parts = wire(config, connection, log)
-    try {
-      await run(parts, config.nodeName, log, ending.signal)
-    } finally {
-      parts.hints.close()
-      if ((await parts.disk.close()) === 'hung') endAtOnce(log)
-    }
+    await connection.request({ method: 'GET', path: '/version', signal: ending, deadlineMs: probeDeadlineMs })
+    await run(parts, config.nodeName, log, ending)
   } catch (error) {
-    if (!ending.signal.aborted) throw error
+    if (!ending.aborted) throw error
   } finally {
+    parts.hints.close()
+    await closeDisk(parts, log)
     connection.close()
+    server?.close()
   }
-  log.info({ signal: String(ending.signal.reason) }, 'agent ended')
+  log.info({ signal: String(ending.reason) }, 'agent ended')
   return 0
+}
+
+async function serve(config: AgentConfig, parts: Parts, log: Logger): Promise<StatusServer | undefined> {
+  if (config.listenAddress === undefined) return undefined
+  const { metrics, healthz, readyz } = parts
+  const server = await StatusServer.listen(config.listenAddress, { metrics, healthz, readyz })
+  log.info({ address: server.address }, 'serving /metrics, /healthz and /readyz')
+  return server
 }
 
 type Parts = ReturnType<typeof wire>
 
 /** Everything that the process consists of, joined and not yet running. */
-function wire(config: AgentConfig, connection: Connection, log: Logger) {
+function wire(config: AgentConfig, connection: Connection, log: Logger, metrics: MetricsRegistry) {
   const { nodeName, baseDir, settleTimeMs, rescanIntervalMs, allowRemoval, requireMountPoint } = config
   const selectors = { own: `spec.nodeName=${nodeName}`, node: `metadata.name=${nodeName}` }
   const objects = new Informer({
@@ -82,7 +100,14 @@ function wire(config: AgentConfig, connection: Connection, log: Logger) {
     set: (namespace, name) => sets.get(`${namespace}/${name}`),
     definitions: (names) => readDefinitions(connection, names),
   }
-  const observer = new Observer({ store, disk, reads, storage: () => keeper.verdict, allowRemoval })
+  const observer = new Observer({
+    store,
+    disk,
+    reads,
+    storage: () => keeper.verdict,
+    allowRemoval,
+    onInspected: (report, durationMs) => countInspection(metrics, report, durationMs),
+  })
   const reconciler = new Reconciler({
     client: new Client(connection, vmSnapshotResource),
     store,
@@ -93,6 +118,7 @@ function wire(config: AgentConfig, connection: Connection, log: Logger) {
     enqueue: (key) => controller.enqueue(key),
     mayRemove: () => !keeper.isRecovering,
     keyOf,
+    onRemoval: (outcome, durationMs) => countRemoval(metrics, outcome, durationMs),
   })
   const keeper = new StorageKeeper({
     nodeName,
@@ -105,8 +131,20 @@ function wire(config: AgentConfig, connection: Connection, log: Logger) {
     log,
     onChange: () => enqueueAll(store.list()),
   })
-  const controller = new Controller({ workers, log, reconcile: (key, pass) => reconciler.reconcile(key, pass) })
-  const storage = new Controller({ workers: 1, log, reconcile: () => checkStorage(keeper, rescanIntervalMs) })
+  const controller = new Controller({
+    workers,
+    log,
+    reconcile: (key, pass) => reconciler.reconcile(key, pass),
+    observer: observeLoop(metrics, 'snapshots'),
+    drainMs,
+  })
+  const storage = new Controller({
+    workers: 1,
+    log,
+    reconcile: () => checkStorage(keeper, rescanIntervalMs),
+    observer: observeLoop(metrics, 'storage'),
+    drainMs,
+  })
   const enqueueAll = (found: readonly VMSnapshot[]) => {
     for (const object of found) controller.enqueue(keyOf(object))
   }
@@ -115,7 +153,15 @@ function wire(config: AgentConfig, connection: Connection, log: Logger) {
     hints.refresh()
   })
   nodes.onChange((key) => storage.enqueue(key))
-  return { objects, nodes, hints, disk, keeper, controller, storage }
+  tellAtScrape(metrics, { objects: store, keeper })
+  metrics.onScrape(() => {
+    metrics.set('vmsnapshot_queue_depth', { loop: 'snapshots' }, controller.queueLength)
+    metrics.set('vmsnapshot_queue_depth', { loop: 'storage' }, storage.queueLength)
+  })
+  const healthz = () => []
+  const readyz = () =>
+    readiness({ informers: { VMSnapshots: objects, VMSnapshotNodes: nodes }, keeper, rescanIntervalMs })
+  return { objects, nodes, hints, disk, keeper, controller, storage, metrics, healthz, readyz }
 }
 
 async function checkStorage(keeper: StorageKeeper, rescanIntervalMs: number): Promise<{ requeueAfterMs: number }> {
@@ -137,8 +183,11 @@ async function run(parts: Parts, nodeName: string, log: Logger, signal: AbortSig
   await Promise.all([controller.run(signal), checking, ...following])
 }
 
-/** process.exit would wait for the thread that hangs in a system call. */
-function endAtOnce(log: Logger): void {
+/** process.exit would wait for a thread that hangs in a system call. */
+async function closeDisk({ disk }: Parts, log: Logger): Promise<void> {
+  if ((await disk.close()) !== 'hung') return
   log.warn({}, 'a disk call hangs: the process ends itself with SIGKILL')
   process.kill(process.pid, 'SIGKILL')
+  // Still here: the first process of a container takes no SIGKILL from inside. Nobody ignores an abort.
+  process.abort()
 }

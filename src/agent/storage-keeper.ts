@@ -27,6 +27,12 @@ export interface StorageKeeperOptions {
   readonly onChange: () => void
 }
 
+export interface LastLook {
+  readonly storage: Storage
+  /** on the monotonic clock */
+  readonly atMs: number
+}
+
 export class StorageKeeper {
   readonly #options: StorageKeeperOptions
   #verdict: StorageVerdict = {
@@ -37,6 +43,7 @@ export class StorageKeeper {
   /** storage whose trash was put in order by this process */
   #recovered: string | undefined
   #isRecovering = false
+  #lastLook: LastLook | undefined
   readonly #hasVerdict = Promise.withResolvers<void>()
 
   constructor(options: StorageKeeperOptions) {
@@ -45,6 +52,11 @@ export class StorageKeeper {
 
   get verdict(): StorageVerdict {
     return this.#verdict
+  }
+
+  /** The last look that `check` took, whatever came of it. */
+  get lastLook(): LastLook | undefined {
+    return this.#lastLook
   }
 
   /** Resolves with the first look whose outcome is on record. */
@@ -68,6 +80,7 @@ export class StorageKeeper {
    */
   async check(): Promise<void> {
     const storage = await this.#options.disk.storage()
+    this.#lastLook = { storage, atMs: performance.now() }
     const decided = await this.#markIfDecided(this.#decide(storage))
     const verdict = decided.kind === 'ready' ? await this.#putInOrder(decided) : decided
     await this.#writeNode(storage, verdict)

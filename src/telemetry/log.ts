@@ -3,13 +3,23 @@ import { type Logger, pino } from 'pino'
 
 export type { Logger }
 
-/** A logger of the process; `component` is the subcommand. Times are RFC 3339 UTC. */
-export function createLogger(component: string, level: string): Logger {
+/** A logger of the process; `component` is the subcommand, `facts` are in every line. Times are RFC 3339 UTC. */
+export function createLogger(component: string, level: string, facts: object = {}): Logger {
   return pino({
     level,
-    base: { component },
+    base: { component, ...facts },
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label) => ({ level: label }) },
     serializers: { err: pino.stdSerializers.errWithCause },
   })
+}
+
+/** From the configured level to debug, or back; where debug is configured, to info. Children that were made before keep their level. */
+export function switchDebug(log: Logger, configured: string): void {
+  const quiet = configured === 'debug' ? 'info' : configured
+  const level = log.level === 'debug' ? quiet : 'debug'
+  // Said while debug is on: the configured level may be one at which nobody would read it.
+  if (level === 'debug') log.level = level
+  log.info({ logLevel: level }, 'log level changed')
+  log.level = level
 }

@@ -39,7 +39,14 @@ export class AgentProcess {
     const [command = process.execPath, ...args] = [...through, process.execPath, program, 'agent', ...flags]
     const log = openSync(logFile, 'a')
     this.#child = spawn(command, args, {
-      env: { PATH: process.env.PATH, NODE_NAME: nodeName, BASE_DIR: baseDir, KUBECONFIG: kubeconfig },
+      env: {
+        PATH: process.env.PATH,
+        NODE_NAME: nodeName,
+        BASE_DIR: baseDir,
+        KUBECONFIG: kubeconfig,
+        // Many agents run on one machine here; a flag chooses another address.
+        LISTEN_ADDRESS: 'off',
+      },
       stdio: ['ignore', log, log],
     })
     closeSync(log)

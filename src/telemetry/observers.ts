@@ -1,0 +1,22 @@
+// The observers that the machinery offers, told as metrics. `run` of each process joins them.
+import type { RequestObserver } from '../kube/connection.ts'
+import type { ControllerObserver } from '../kube/controller.ts'
+import type { MetricsRegistry } from './registry.ts'
+
+export function observeRequests(metrics: MetricsRegistry): RequestObserver {
+  return (verb, code, durationMs) => {
+    metrics.increment('vmsnapshot_api_requests_total', { verb, code: code === 0 ? 'none' : String(code) })
+    if (verb !== 'WATCH') metrics.observe('vmsnapshot_api_request_duration_seconds', { verb }, durationMs / 1000)
+  }
+}
+
+export function observeLoop(metrics: MetricsRegistry, loop: string): ControllerObserver {
+  metrics.initialise('vmsnapshot_reconciles_total', { loop })
+  metrics.initialise('vmsnapshot_reconcile_duration_seconds', { loop })
+  return {
+    reconciled: (result, durationMs) => {
+      metrics.increment('vmsnapshot_reconciles_total', { loop, result })
+      metrics.observe('vmsnapshot_reconcile_duration_seconds', { loop }, durationMs / 1000)
+    },
+  }
+}
