@@ -74,6 +74,7 @@ describe('the metrics of an agent', () => {
 
   test('name what holds a deletion up while it does', async () => {
     await scene.create('held', { nodeName: node.name, snapshotName: 'held' })
+    await scene.reason('held', 'Exists', 'DirectoryAbsent')
     await scene.addFinalizer('held', 'example.org/hold')
     await scene.delete('held')
     const blocked = 'vmsnapshot_deletions_blocked{reason="ForeignFinalizer"}'
@@ -81,6 +82,7 @@ describe('the metrics of an agent', () => {
     expect((await metricsOf(agent)).get('vmsnapshot_deletion_oldest_age_seconds')).toBeGreaterThanOrEqual(0)
     await scene.removeFinalizer('held', 'example.org/hold')
     await scene.gone('held')
+    await tells(agent, { vmsnapshot_deletions_in_flight: 0 })
     expect((await metricsOf(agent)).has(blocked)).toBe(false)
   })
 
