@@ -11,17 +11,22 @@ export interface Cell {
   readonly isMinor: boolean
 }
 
+/** What several mappings supply counts for the first: so that each cell is looked at once, however often a damaged header names it. */
 export function cellsOf(header: Header, count: number): readonly Cell[] {
   const { sizeBytes } = header
   if (sizeBytes === 0n) return []
   const shares = Array.from({ length: count }, () => new Map<string, bigint>())
   const startOf = (cell: number) => (sizeBytes * BigInt(cell)) / BigInt(count)
   const cellAt = (offset: bigint) => Number(((offset + 1n) * BigInt(count) - 1n) / sizeBytes)
+  let covered = 0n
   for (const { offset, lengthBytes, buildID } of header.mappings()) {
+    const begin = offset > covered ? offset : covered
     const end = offset + lengthBytes < sizeBytes ? offset + lengthBytes : sizeBytes
-    if (offset >= end || buildID === NIL_BUILD_ID) continue
-    for (let cell = cellAt(offset); cell < count && startOf(cell) < end; cell++) {
-      const from = offset > startOf(cell) ? offset : startOf(cell)
+    if (begin >= end) continue
+    covered = end
+    if (buildID === NIL_BUILD_ID) continue
+    for (let cell = cellAt(begin); cell < count && startOf(cell) < end; cell++) {
+      const from = begin > startOf(cell) ? begin : startOf(cell)
       const to = end < startOf(cell + 1) ? end : startOf(cell + 1)
       if (to > from) shares[cell]?.set(buildID, (shares[cell]?.get(buildID) ?? 0n) + to - from)
     }

@@ -69,7 +69,7 @@ class Scan {
   }
 
   *#here(batches: Iterable<Batch>): Generator<readonly Share[]> {
-    for (const batch of batches) yield sharesOf(this.#base, batch, this.#task, false)
+    for (const batch of batches) yield scanBatch(this.#base, batch, this.#task, false)
   }
 
   async *#below(place: Place): AsyncGenerator<Share> {
@@ -92,7 +92,7 @@ function* batchesOf(parent: Place, names: Batch['names']): Generator<Batch> {
 }
 
 /** Each ends where something crowded stands, or with the batch. */
-export function sharesOf(base: BaseDirectory, batch: Batch, task: ScanTask, enters: boolean): readonly Share[] {
+export function scanBatch(base: BaseDirectory, batch: Batch, task: ScanTask, enters: boolean): readonly Share[] {
   const { settleTimeMs, nowMs } = task
   const shares: Share[] = []
   let reports: Report[] = []

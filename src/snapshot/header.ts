@@ -8,7 +8,8 @@ export const HEADER_MAX_BYTES = 96 * 1024 * 1024
 /** Bounds Size / BlockSize: 16 TiB in blocks of 4 KiB. */
 const maxBlocks = 2n ** 32n
 
-export type HeaderErrorKind = 'short' | 'partialMapping' | 'zeroBlockSize' | 'tooManyBlocks'
+/** The last is of those who add its mappings up. */
+export type HeaderErrorKind = 'short' | 'partialMapping' | 'zeroBlockSize' | 'tooManyBlocks' | 'tooManyBuilds'
 
 export class HeaderError extends Error {
   override readonly name = 'HeaderError'

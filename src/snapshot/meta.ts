@@ -95,31 +95,37 @@ function* membersOf(text: string): Generator<unknown> {
   }
 }
 
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
 /** Go replaces each byte that begins no valid sequence; TextDecoder replaces whole beginnings of one. A byte order mark stays. */
 function decodeUTF8(bytes: Uint8Array): string {
-  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
   try {
     return decoder.decode(bytes)
   } catch {
     let text = ''
+    let validFrom = 0
     for (let at = 0; at < bytes.length; ) {
       const length = sequenceAt(bytes, at)
-      text += length === 0 ? '\ufffd' : decoder.decode(bytes.subarray(at, at + length))
-      at += Math.max(1, length)
+      if (length > 0) at += length
+      else {
+        text += `${decoder.decode(bytes.subarray(validFrom, at))}\ufffd`
+        validFrom = ++at
+      }
     }
-    return text
+    return text + decoder.decode(bytes.subarray(validFrom))
   }
 }
 
-/** Length of the valid sequence that begins there; 0: there is none. */
+/** Length of the valid sequence that begins there; 0: there is none. Unicode's table of well-formed sequences. */
 function sequenceAt(bytes: Uint8Array, at: number): number {
   const first = bytes[at] ?? 0
   if (first < 0x80) return 1
-  const length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2
-  try {
-    new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes.subarray(at, at + length))
-    return at + length <= bytes.length ? length : 0
-  } catch {
-    return 0
-  }
+  if (first < 0xc2 || first > 0xf4) return 0
+  const length = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4
+  const low = first === 0xe0 ? 0xa0 : first === 0xf0 ? 0x90 : 0x80
+  const high = first === 0xed ? 0x9f : first === 0xf4 ? 0x8f : 0xbf
+  const second = bytes[at + 1] ?? 0
+  if (second < low || second > high) return 0
+  for (let index = at + 2; index < at + length; index++) if (((bytes[index] ?? 0) & 0xc0) !== 0x80) return 0
+  return length
 }

@@ -1,7 +1,7 @@
 // One pass over the mappings of a header: what each build supplies, and where the mapping is not as it should be. Pure.
 // A header has hundreds to millions of entries and every rescan reads them, so that the pass works on numbers; values beyond 2^52, which no
 // real header has, take the slow way with bigints.
-import { buildIDAt, type Header, MAPPING_SIZE_BYTES, type Mapping } from './header.ts'
+import { buildIDAt, type Header, HeaderError, MAPPING_SIZE_BYTES, type Mapping } from './header.ts'
 import { NIL_BUILD_ID } from './layout.ts'
 
 /** What the mappings ask of one build's file. */
@@ -33,6 +33,12 @@ export interface Shares {
 /** The granule of every known producer, whatever the block size. */
 export const GRANULE_BYTES = 4096
 
+/** A header of rubbish may name a build a mapping; the public producers bound them here, too. */
+const maxBuilds = 65_535
+/** Up to here one is found among the others by comparing; a producer that merges generations has 8. */
+const fewBuilds = 64
+
+/** Throws HeaderError, kind: tooManyBuilds. */
 export function sharesOf(header: Header): Shares {
   return quickShares(header) ?? exactShares(header)
 }
@@ -53,7 +59,7 @@ interface QuickShare {
 
 const mappingWords = MAPPING_SIZE_BYTES / 4
 
-/** undefined: a number is too large for it. */
+/** undefined: a number is too large for it, or there are too many builds. */
 function quickShares({ entries, sizeBytes }: Header): Shares | undefined {
   if (entries.byteLength === 0) return undefined
   const words = wordsOf(entries)
@@ -73,7 +79,10 @@ function quickShares({ entries, sizeBytes }: Header): Shares | undefined {
     const offset = offsetHigh * twoTo32 + word(at)
     const length = lengthHigh * twoTo32 + word(at + 2)
     const storage = storageHigh * twoTo32 + word(at + 8)
-    if (current === undefined || !isSameBuild(words, at + 4, current.at)) current = shareAt(words, at + 4, known)
+    if (current === undefined || !isSameBuild(words, at + 4, current.at)) {
+      current = shareAt(words, at + 4, known)
+      if (known.length > fewBuilds) return undefined
+    }
     if (current.isNil) zero += length
     else {
       current.mapped += length
@@ -140,6 +149,7 @@ export function exactShares(header: Header): Shares {
       share.mappedBytes += lengthBytes
       if (storageOffset + lengthBytes > share.endBytes) share.endBytes = storageOffset + lengthBytes
       builds.set(buildID, share)
+      if (builds.size > maxBuilds) throw new HeaderError('tooManyBuilds', `mappings of more than ${maxBuilds} builds`)
     }
     if (offset !== expectedOffset || lengthBytes === 0n) notContiguous ??= { offset, lengthBytes, expectedOffset }
     if (isExactlyMisaligned(mapping, header.sizeBytes)) misaligned ??= { offset, lengthBytes, expectedOffset }

@@ -1,8 +1,13 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { cellsOf } from '../../src/inspect/map.ts'
+import { findingCodes } from '../../src/snapshot/findings.ts'
 import { decodeHeader, encodeHeader, HeaderError } from '../../src/snapshot/header.ts'
+import { remarksOn } from '../../src/snapshot/header-findings.ts'
 import { exactShares, sharesOf } from '../../src/snapshot/shares.ts'
 
+/** A minute and more by hand: FUZZ_SECONDS=60. */
+const fuzzSeconds = Number(process.env.FUZZ_SECONDS ?? 1)
 const nil = '00000000-0000-0000-0000-000000000000'
 const u64 = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n })
 const buildID = fc.uint8Array({ minLength: 16, maxLength: 16 }).map((bytes) =>
@@ -94,6 +99,38 @@ describe('decodeHeader()', () => {
   test('answers rubbish with an error of a known kind, never with another exception', () => {
     fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => kindOf(bytes) !== ''))
   })
+})
+
+test(
+  `damaged headers end as a value or a known error, and cost little (${fuzzSeconds} s)`,
+  () => {
+    const written = fc.tuple(fields, fc.array(mapping, { maxLength: 30 })).map((made) => encodeHeader(...made))
+    const damage = fc.array(fc.tuple(fc.nat(1_300), fc.nat(255)), { maxLength: 20 })
+    const damaged = fc.tuple(written, damage, fc.option(fc.nat(1_300))).map(([bytes, changes, cutAt]) => {
+      for (const [at, byte] of changes) if (at < bytes.length) bytes[at] = byte
+      return bytes.subarray(0, cutAt ?? bytes.length)
+    })
+    fc.assert(
+      fc.property(fc.oneof(damaged, fc.uint8Array({ maxLength: 300 })), (bytes) => {
+        if (kindOf(bytes) !== 'ok') return
+        const header = decodeHeader(bytes)
+        const shares = sharesOf(header)
+        expect(shares).toEqual(exactShares(header))
+        for (const { code } of remarksOn(header, shares)) expect(findingCodes).toHaveProperty(code)
+        if (header.sizeBytes > 0n) expect(cellsOf(header, 64)).toHaveLength(64)
+      }),
+      { numRuns: Number.MAX_SAFE_INTEGER, interruptAfterTimeLimit: fuzzSeconds * 1_000 },
+    )
+  },
+  60_000 + fuzzSeconds * 1_000,
+)
+
+test('sharesOf() does not look for a build among a hundred thousand others', () => {
+  const bytes = Buffer.alloc(64 + 40 * 100_000)
+  bytes.writeBigUInt64LE(4096n, 8)
+  for (let index = 0; index < 100_000; index++) bytes.writeUInt32LE(index + 1, 64 + 40 * index + 16)
+  expect(() => sharesOf(decodeHeader(bytes))).toThrow('mappings of more than 65535 builds')
+  expect(sharesOf(decodeHeader(bytes.subarray(0, 64 + 40 * 60_000))).builds.size).toBe(60_000)
 })
 
 test('sharesOf() is as exact in its quick way as with bigints', () => {

@@ -105,7 +105,7 @@ function metaOf(baseDir: string, name: string): object {
   }
 }
 
-const headerErrors: Readonly<Record<HeaderErrorKind, string>> = {
+const headerErrors: Readonly<Partial<Record<HeaderErrorKind, string>>> = {
   short: 'headerShort',
   partialMapping: 'headerPartialEntry',
   zeroBlockSize: 'headerZeroBlockSize',
