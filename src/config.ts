@@ -35,7 +35,7 @@ export class ConfigError extends Error {
   override readonly name = 'ConfigError'
 }
 
-interface Setting<T> {
+export interface Setting<T> {
   readonly flag: string
   readonly env: string
   /** undefined: required, unless `optional` */

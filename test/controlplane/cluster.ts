@@ -103,7 +103,7 @@ export class Cluster {
 
   /**
    * Kubeconfig of the agent of a node, as its DaemonSet's Pod would have it: a token bound to a Pod bound to the node,
-   * so that it carries the node's name. Needs deploy/agent and the Node.
+   * so that it carries the node's name. Needs an installation and the Node.
    */
   async agentKubeconfig(nodeName: string, server?: string): Promise<string> {
     const name = `agent-${nodeName}`

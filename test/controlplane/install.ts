@@ -1,20 +1,51 @@
-// What an installation has before its first agent starts: the definitions, the agent's ServiceAccount, its rights and its policy.
-import { readdirSync } from 'node:fs'
+// What an installation has before its first Pod starts: the definitions, ServiceAccounts, rights and policies, as deploy/ has them.
+// Its workloads are left out: tests start the processes themselves.
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { parseAllDocuments } from 'yaml'
 import type { Cluster } from './cluster.ts'
 
-const root = join(import.meta.dirname, '..', '..')
+const deploy = join(import.meta.dirname, '..', '..', 'deploy')
+const workloads = ['DaemonSet', 'Deployment']
+
+export interface Manifest {
+  readonly kind: string
+  readonly metadata: { readonly name: string; readonly labels?: Readonly<Record<string, string>> }
+}
+
+/** The objects of a file below deploy/. Throws YAMLParseError. */
+export function manifestsOf(file: string): readonly Manifest[] {
+  return manifestsIn(readFileSync(join(deploy, file), 'utf8'))
+}
+
+/** The objects of a text of several documents. Throws YAMLParseError. */
+export function manifestsIn(text: string): readonly Manifest[] {
+  const objects = parseAllDocuments(text, { strict: true }).map((document) => {
+    const [error] = document.errors
+    if (error !== undefined) throw error
+    return document.toJS() as Manifest | null
+  })
+  return objects.filter((object) => object !== null)
+}
 
 export async function install(cluster: Cluster): Promise<void> {
-  await cluster.kubectl(['apply', '--server-side', '--validate=strict', '-f', join(root, 'crds')])
-  await cluster.kubectl(['wait', '--for=condition=Established', 'crd', '--timeout=30s', ...definitions()])
-  await cluster.kubectl(['apply', '--server-side', '--validate=strict', '-f', join(root, 'deploy', 'agent')])
+  const definitions = manifestsOf('crds.yaml')
+  await applyStrictly(cluster, definitions)
+  const names = definitions
+    .filter(({ kind }) => kind === 'CustomResourceDefinition')
+    .map(({ metadata }) => metadata.name)
+  await cluster.kubectl(['wait', '--for=condition=Established', 'crd', '--timeout=30s', ...names])
+  await applyStrictly(
+    cluster,
+    manifestsOf('install.yaml').filter(({ kind }) => !workloads.includes(kind)),
+  )
   await policyInForce(cluster)
 }
 
-function definitions(): readonly string[] {
-  return readdirSync(join(root, 'crds')).map((file) => file.replace(/\.yaml$/, '.vmsnapshot.io'))
+async function applyStrictly(cluster: Cluster, items: readonly object[]): Promise<void> {
+  const input = { apiVersion: 'v1', kind: 'List', items }
+  await cluster.kubectl(['apply', '--server-side', '--validate=strict', '-f', '-'], { input })
 }
 
 /** A policy counts some time after it was written: until then a foreign write would go through. */

@@ -12,6 +12,7 @@ let other: TestNode
 let snapshots: Client<VMSnapshot>
 let nodes: Client<VMSnapshotNode>
 const connections: Connection[] = []
+const storageID = '0d9ead78-00cb-4fdb-b121-41c0f504c7dd'
 
 beforeAll(async () => {
   scene = await Scene.open()
@@ -101,8 +102,11 @@ describe('the token of an agent', () => {
     const created = await nodes.create(manifest(own.name))
     expect(created.metadata.name).toBe(own.name)
     await expect(nodes.create(manifest(other.name))).rejects.toThrow('the VMSnapshotNode is that of')
-    const retire = { op: 'add', path: '/spec/retireStorageID', value: '0d9ead78-00cb-4fdb-b121-41c0f504c7dd' } as const
-    await expect(nodes.patch(own.name, [retire])).rejects.toThrow('may not change the spec')
+    const retire = { op: 'add', path: '/spec/retireStorageID', value: storageID } as const
+    await expect(nodes.patch(own.name, [retire])).rejects.toMatchObject({ kind: 'Forbidden' })
+    await scene.cluster.kubectl(['delete', 'vmsnapnode', own.name])
+    const decided = nodes.create({ ...manifest(own.name), spec: { retireStorageID: storageID } })
+    await expect(decided).rejects.toThrow('may not write the spec')
   })
 
   test('reads what a removal depends on, and no more of the cluster', async () => {
@@ -114,6 +118,20 @@ describe('the token of an agent', () => {
     expect(await can('list', 'crd')).toBe('no')
     expect(await can('get', 'nodes')).toBe('no')
   })
+})
+
+test('no CustomResourceDefinition goes without its annotation, alone or with the whole collection', async () => {
+  const path = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions'
+  const query = { labelSelector: `test=${scene.namespace}`, dryRun: 'All' }
+  const name = 'vmsnapshotnodes.vmsnapshot.io'
+  await scene.cluster.kubectl(['label', 'crd', name, `test=${scene.namespace}`])
+  const alone = scene.connection.request({ method: 'DELETE', path: `${path}/${name}`, query: { dryRun: 'All' } })
+  await expect(alone).rejects.toThrow('annotate it first with vmsnapshot.io/allow-deletion=true')
+  await expect(scene.connection.request({ method: 'DELETE', path, query })).rejects.toThrow('annotate it first')
+  await scene.cluster.kubectl(['annotate', 'crd', name, 'vmsnapshot.io/allow-deletion=true'])
+  await scene.connection.request({ method: 'DELETE', path: `${path}/${name}`, query: { dryRun: 'All' } })
+  await scene.cluster.kubectl(['annotate', 'crd', name, 'vmsnapshot.io/allow-deletion-'])
+  await scene.cluster.kubectl(['label', 'crd', name, 'test-'])
 })
 
 test('a token that is bound to no node writes nothing', async () => {
