@@ -9,7 +9,7 @@ export function writeGenerated(files: Iterable<readonly [path: string, content: 
   const differing = [...files].filter(([path, content]) => current(path) !== content)
   if (process.argv.includes('--check')) {
     for (const [path] of differing) console.error(`${path} is not what its sources say: run ${command}`)
-    process.exitCode = differing.length === 0 ? 0 : 1
+    if (differing.length > 0) process.exitCode = 1
     return
   }
   for (const [path, content] of differing) {

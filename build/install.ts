@@ -1,5 +1,5 @@
-// What kubectl applies, rendered from the chart by Helm: deploy/crds.yaml and deploy/install.yaml. `--check` writes nothing and names the
-// files that differ. Apart from build/generate.ts, because Helm is built from Go modules first where nobody has built it yet.
+// What kubectl applies, rendered from the chart by Helm: deploy/crds.yaml and deploy/install.yaml. As a command it builds Helm first where
+// nobody has; build/generate.ts does without then, and the test of the chart is the one that notices.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { helm } from '../test/helm/helm.ts'

@@ -1,7 +1,7 @@
 // Helm, both major versions that the chart is for: from HELM_ASSETS, or built from the modules that go.mod beside this file pins.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { findOrBuild, type GoPrograms } from '../support/go-programs.ts'
+import { findOrBuild, type GoPrograms, isThere } from '../support/go-programs.ts'
 
 const goMod = readFileSync(join(import.meta.dirname, 'go.mod'), 'utf8')
 /** By the major version's name in the import path: v3 and v4. */
@@ -25,4 +25,9 @@ const helm: GoPrograms = {
 /** Directory that holds `helm3` and `helm4`. Throws Error, one line, where there are none and none can be built. */
 export function helmBinaries(env?: NodeJS.ProcessEnv): Promise<string> {
   return findOrBuild(helm, env)
+}
+
+/** Whether it can be used at once. */
+export function isHelmThere(): boolean {
+  return isThere(helm)
 }

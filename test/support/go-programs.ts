@@ -29,15 +29,23 @@ const progressMs = 10_000
 
 /** Directory that holds the programs. Throws Error, one line, where there are none and none can be built. */
 export async function findOrBuild(wanted: GoPrograms, env: NodeJS.ProcessEnv = process.env): Promise<string> {
-  const given = env[wanted.variable]
-  if (given !== undefined && given !== '') {
-    const missing = Object.keys(wanted.packages).filter((program) => !existsSync(join(given, program)))
-    if (missing.length > 0) throw new Error(`${wanted.variable}=${given} lacks ${missing.join(', ')}`)
-    return given
-  }
-  const directory = join(cacheRoot(env), wanted.cache, cacheKey(wanted))
+  const directory = directoryFor(wanted, env)
   if (!existsSync(directory)) await buildOnce(wanted, directory, env)
   return directory
+}
+
+/** Whether they need not be built. Throws Error where the directory that was named lacks one. */
+export function isThere(wanted: GoPrograms, env: NodeJS.ProcessEnv = process.env): boolean {
+  return existsSync(directoryFor(wanted, env))
+}
+
+/** Where they are, or will be. */
+function directoryFor(wanted: GoPrograms, env: NodeJS.ProcessEnv): string {
+  const given = env[wanted.variable]
+  if (given === undefined || given === '') return join(cacheRoot(env), wanted.cache, cacheKey(wanted))
+  const missing = Object.keys(wanted.packages).filter((program) => !existsSync(join(given, program)))
+  if (missing.length > 0) throw new Error(`${wanted.variable}=${given} lacks ${missing.join(', ')}`)
+  return given
 }
 
 function cacheRoot(env: NodeJS.ProcessEnv): string {
