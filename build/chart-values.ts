@@ -80,8 +80,10 @@ const agent = z
       .array(z.string())
       .default([])
       .describe(
-        'Capabilities that are added to none. Snapshots that root owns need none; [DAC_OVERRIDE] for those of other users.',
+        'Capabilities that are added to none. Snapshots that runAsUser owns need none; those of other users need [DAC_OVERRIDE] and runAsUser 0 (docs/security.md).',
       ),
+    runAsUser: z.int().min(0).default(0).describe('User that the agent runs as: the owner of the snapshots.'),
+    runAsGroup: z.int().min(0).default(0).describe('Its group.'),
     seLinuxOptions: anyMap('SELinux label of the container, such as {type: spc_t} where SELinux is enforced.'),
     priorityClassName: text('Priority of the Pods.', 'system-node-critical'),
     resources: anyMap('Requests and limits.', {

@@ -92,7 +92,7 @@ export const reasons = {
   ),
   PermissionDenied: text(
     'The agent may not read it; the message names the path.',
-    'Run the agent as root, or correct the permissions.',
+    'Let the agent run as the owner of the directories, or add the capability that docs/security.md names for it.',
   ),
   IOError: text('The file system answered with an error; the message names it.', 'Check the disk of the node.'),
   TimedOut: text('The file system did not answer in time.', 'Check the disk of the node; the agent tries again.'),
