@@ -25,6 +25,14 @@ export interface KubectlOptions {
   readonly kubeconfig?: string
 }
 
+/** A Pod that stands, as much of it as a token is bound to. */
+export interface BoundPod {
+  readonly name: string
+  readonly namespace: string
+  readonly uid: string
+  readonly serviceAccountName: string
+}
+
 const agentNamespace = 'vmsnapshot-system'
 const agentServiceAccount = 'vmsnapshot-agent'
 
@@ -118,16 +126,15 @@ export class Cluster {
       },
     })
     const pod = await this.get<{ metadata: { uid: string } }>('pod', name, '-n', agentNamespace)
-    const bound = ['--bound-object-kind=Pod', `--bound-object-name=${name}`, `--bound-object-uid=${pod?.metadata.uid}`]
-    const token = await this.kubectl([
-      'create',
-      'token',
-      agentServiceAccount,
-      '-n',
-      agentNamespace,
-      '--duration=24h',
-      ...bound,
-    ])
+    const uid = pod?.metadata.uid ?? ''
+    return this.podKubeconfig({ name, namespace: agentNamespace, uid, serviceAccountName: agentServiceAccount }, server)
+  }
+
+  /** Kubeconfig of a Pod's ServiceAccount: its token is bound to the Pod, and names the node that the Pod is bound to. */
+  async podKubeconfig({ name, namespace, uid, serviceAccountName }: BoundPod, server?: string): Promise<string> {
+    const bound = ['--bound-object-kind=Pod', `--bound-object-name=${name}`, `--bound-object-uid=${uid}`]
+    const args = ['create', 'token', serviceAccountName, '-n', namespace, '--duration=24h', ...bound]
+    const token = await this.kubectl(args)
     mkdirSync(this.coordinates.directory, { recursive: true })
     return this.writeKubeconfig(name, token.trim(), server)
   }

@@ -3,10 +3,10 @@
 import { generateKeyPairSync, randomUUID } from 'node:crypto'
 import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { request } from 'node:https'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { freePorts } from '../support/free-ports.ts'
 import { controlPlaneBinaries } from './binaries.ts'
 import { Cluster } from './cluster.ts'
 import { keepUntilExit, Program, removeDirectory } from './programs.ts'
@@ -214,19 +214,4 @@ export class ControlPlane {
     asking.end()
     return promise
   }
-}
-
-async function freePorts(count: number): Promise<readonly number[]> {
-  const servers = await Promise.all(Array.from({ length: count }, listen))
-  const ports = servers.map((server) => (server.address() as { port: number }).port)
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
-  return ports
-}
-
-function listen() {
-  const { promise, resolve, reject } = Promise.withResolvers<ReturnType<typeof createServer>>()
-  const server = createServer()
-  server.once('error', reject)
-  server.listen(0, '127.0.0.1', () => resolve(server))
-  return promise
 }

@@ -36,7 +36,7 @@ function connectionOf(kubeconfig: string): Connection {
 }
 
 async function object(name: string): Promise<VMSnapshot> {
-  return snapshots.get(scene.key(name))
+  return scene.snapshots.get(scene.key(name))
 }
 
 async function patch(name: string, ...operations: readonly JSONPatchOperation[]): Promise<VMSnapshot> {
