@@ -1,15 +1,32 @@
-# One image for every subcommand: the bundle and nothing else.
-FROM node:24-slim AS build
-WORKDIR /app
-COPY package.json package-lock.json .npmrc ./
-RUN npm ci
-COPY build build
-COPY src src
-RUN node build/bundle.ts
+# One image for every subcommand: the bundle on Node, without shell and npm. Both bases can be pinned by digest:
+# --build-arg BUILD_BASE=node:24-slim@sha256:… --build-arg BASE=gcr.io/distroless/nodejs24-debian12@sha256:…
+ARG BUILD_BASE=node:24-slim
+ARG BASE=gcr.io/distroless/nodejs24-debian12
 
-FROM node:24-slim
+FROM ${BUILD_BASE} AS build
+WORKDIR /build
+COPY package.json package-lock.json .npmrc ./
+# Nothing of the install scripts is needed here: esbuild's own only saves it a process.
+RUN npm ci --ignore-scripts
+COPY build/bundle.ts build/
+COPY src src
+# No stack trace of a release is read with source maps, and they are larger than the program.
+RUN node build/bundle.ts dist && rm dist/*.map
+
+FROM ${BASE}
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="vmsnapshot-operator" \
+      org.opencontainers.image.description="Kubernetes operator for microVM snapshots that live as directories on nodes" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
 WORKDIR /app
-COPY --from=build /app/dist ./
+COPY --from=build /build/dist ./
 COPY LICENSE ./
-ENTRYPOINT ["node", "main.js"]
-CMD ["agent"]
+# One arena: the worker thread allocates little, and another arena would cost 4 MB.
+ENV NODE_ENV=production MALLOC_ARENA_MAX=1
+# nonroot of the base; the agent's manifest says otherwise.
+USER 65532:65532
+ENTRYPOINT ["/nodejs/bin/node", "/app/main.js"]
+CMD ["--help"]
