@@ -19,7 +19,7 @@ export interface ReconcileResult {
 
 export type Reconcile = (key: string, context: ReconcileContext) => Promise<ReconcileResult | undefined>
 
-export type Outcome = 'done' | 'requeued' | 'retried' | 'dropped'
+export type Outcome = 'done' | 'requeued' | 'retried'
 
 /** For metrics. */
 export interface ControllerObserver {
@@ -41,20 +41,16 @@ export interface ControllerOptions {
   readonly drainMs?: number
 }
 
-type Verdict =
-  | { readonly kind: 'forget' }
-  | { readonly kind: 'retry' }
-  | { readonly kind: 'retryAfter'; readonly delayMs: number }
+type Verdict = { readonly kind: 'retry' } | { readonly kind: 'retryAfter'; readonly delayMs: number }
 
 /** The whole error policy. */
 export function verdictOf(error: unknown): Verdict {
   if (!(error instanceof APIError)) return { kind: 'retry' }
   switch (error.kind) {
-    case 'NotFound':
-      // The object, or what it lives in, is going: its own event says so.
-      return { kind: 'forget' }
     case 'TooManyRequests':
       return { kind: 'retryAfter', delayMs: error.retryAfterMs ?? 1_000 }
+    case 'NotFound':
+    // No proof that the object is gone: its namespace may be, with the object left behind. An event of its own ends the trying.
     case 'Conflict':
     case 'AlreadyExists':
     case 'Gone':
@@ -131,17 +127,14 @@ export class Controller {
   #failed(key: string, error: unknown, log: Logger): Outcome {
     const verdict = verdictOf(error)
     switch (verdict.kind) {
-      case 'forget':
-        this.#queue.forget(key)
-        return 'dropped'
       case 'retryAfter':
         this.#queue.addAfter(key, verdict.delayMs)
         return 'retried'
       case 'retry': {
         const delayMs = Math.round(this.#queue.addRateLimited(key))
-        // A conflict only says that the store is behind; the next pass reads what is new.
-        if (error instanceof APIError && error.kind === 'Conflict')
-          log.debug({ key, delayMs }, 'object changed meanwhile')
+        // These only say that the store is behind; the next pass reads what is new.
+        if (error instanceof APIError && (error.kind === 'Conflict' || error.kind === 'NotFound'))
+          log.debug({ key, delayMs, why: error.message }, 'object changed meanwhile')
         else log.error({ key, delayMs, err: error }, 'pass failed')
         return 'retried'
       }

@@ -150,8 +150,8 @@ export const metrics = {
   },
   vmsnapshot_reconciles_total: {
     type: 'counter',
-    help: 'Passes over a key by how they ended; dropped: what it was about is gone.',
-    labels: { loop, result: ['done', 'requeued', 'retried', 'dropped'] },
+    help: 'Passes over a key by how they ended.',
+    labels: { loop, result: ['done', 'requeued', 'retried'] },
     query: 'sum by (loop) (rate(vmsnapshot_reconciles_total{result="retried"}[5m]))',
   },
   vmsnapshot_reconcile_duration_seconds: {

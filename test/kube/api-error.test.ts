@@ -39,8 +39,8 @@ test('parseRetryAfter() reads seconds and dates, and nothing else', () => {
 })
 
 describe('verdictOf()', () => {
-  test('forgets what is not there, waits as long as it was told, and tries everything else again', () => {
-    expect(verdictOf(new APIError('NotFound', ''))).toEqual({ kind: 'forget' })
+  test('waits as long as it was told, and tries everything else again', () => {
+    expect(verdictOf(new APIError('NotFound', ''))).toEqual({ kind: 'retry' })
     expect(verdictOf(new APIError('TooManyRequests', '', { retryAfterMs: 7 }))).toEqual({
       kind: 'retryAfter',
       delayMs: 7,

@@ -50,23 +50,39 @@ describe('Controller', () => {
     expect({ most, mostOfOne }).toEqual({ most: 2, mostOfOne: 1 })
   })
 
-  test('tries a failed key again, looks again when asked to, and drops what is not there', async () => {
+  test('tries a failed key again, and looks again when asked to', async () => {
     let tries = 0
-    const { controller, outcomes, stop } = start(async (key) => {
-      if (key === 'gone') throw new APIError('NotFound', 'gone')
+    const { controller, outcomes, stop } = start(async () => {
       tries++
       if (tries === 1) throw new Error('once')
       return tries < 4 ? { requeueAfterMs: 1 } : undefined
     })
     controller.enqueue('a')
-    controller.enqueue('gone')
     await until(
       'four tries',
       () => tries,
       (count) => count === 4,
     )
     await stop()
-    expect(outcomes.toSorted()).toEqual(['done', 'dropped', 'requeued', 'requeued', 'retried'])
+    expect(outcomes).toEqual(['retried', 'requeued', 'requeued', 'done'])
+  })
+
+  test('comes back to a key whose object the API server did not find, as long as nobody says that it is gone', async () => {
+    let isNamespaceThere = false
+    const { controller, outcomes, stop } = start(async () => {
+      if (!isNamespaceThere) throw new APIError('NotFound', 'namespaces "a" not found')
+      return undefined
+    })
+    controller.enqueue('a/b')
+    const isTried = (seen: readonly Outcome[]) => seen.length >= 2
+    await until('it is tried again', () => outcomes, isTried)
+    isNamespaceThere = true
+    await until(
+      'it is done',
+      () => outcomes,
+      (seen) => seen.at(-1) === 'done',
+    )
+    await stop()
   })
 
   test('lets a pass under way end, but no longer than the time to drain', async () => {
