@@ -1,7 +1,7 @@
 // Every value of the chart: what it means, its default, its bounds. The settings of the processes are those of src/config.ts under the names
 // of their flags, so that a new setting is a new value; the few that a template derives from other values are left out.
 import * as z from 'zod'
-import { agentSettings, type Setting } from '../src/config.ts'
+import { agentSettings, type Setting, uninstallSettings } from '../src/config.ts'
 
 /** RE2, as Helm has it: absolute, no `.` and `..`, two segments or more. */
 const pathPattern = /^(\/\.?[A-Za-z0-9_-][A-Za-z0-9._+@-]*){2,}$/
@@ -20,10 +20,15 @@ const anyList = (description: string, fallback: Record<string, unknown>[] = []) 
 /** Set by templates: from the Pod, or from values of their own. */
 const derived = ['node-name', 'base-dir', 'running-dir', 'listen-address', 'kubeconfig']
 
-function settings(of: Readonly<Record<string, Setting<unknown>>>) {
+type Settings = Readonly<Record<string, Setting<unknown>>>
+
+function settings(of: Settings) {
+  return z.strictObject(settingValues(of)).prefault({}).describe('Settings of the process: docs/configuration.md.')
+}
+
+function settingValues(of: Settings): Readonly<Record<string, z.ZodType>> {
   const given = Object.values(of).filter(({ flag }) => !derived.includes(flag))
-  const values = Object.fromEntries(given.map((setting) => [camelCase(setting.flag), settingValue(setting)]))
-  return z.strictObject(values).prefault({}).describe('Settings of the process: docs/configuration.md.')
+  return Object.fromEntries(given.map((setting) => [camelCase(setting.flag), settingValue(setting)]))
 }
 
 /** Throws Error where the environment variable is not the flag in capitals: the template makes the one from the other. */
@@ -103,6 +108,14 @@ const agent = z
   .prefault({})
   .describe('The agent: a DaemonSet.')
 
+const controller = z
+  .strictObject({
+    nodeSelector: stringMap('Nodes that it may run on.', { 'kubernetes.io/os': 'linux' }),
+    tolerations: anyList('Taints that do not keep it away.'),
+  })
+  .prefault({})
+  .describe('The controller: a Deployment.')
+
 const networkPolicy = z
   .strictObject({
     enabled: flag('NetworkPolicies: nothing but the metrics port in, nothing but the API server out.', true),
@@ -127,6 +140,7 @@ export const chartValues = z.strictObject({
     .prefault({})
     .describe('The namespace of the release.'),
   agent,
+  controller,
   networkPolicy,
   definitions: z
     .strictObject({
@@ -137,6 +151,16 @@ export const chartValues = z.strictObject({
     })
     .prefault({})
     .describe('The CustomResourceDefinitions.'),
+  uninstall: z
+    .strictObject({
+      check: flag(
+        'Before the release is deleted a Job makes sure that nothing is held by finalizers of the operator; otherwise the release stays.',
+        true,
+      ),
+      ...settingValues(uninstallSettings),
+    })
+    .prefault({})
+    .describe('The end of the operator: docs/install.md.'),
   tenancy: z
     .strictObject({
       enabled: flag(

@@ -3,7 +3,7 @@
 import { stringify } from 'yaml'
 import { customResourceDefinitions } from '../src/api/crd.ts'
 import { reasons } from '../src/api/reasons.ts'
-import { agentSettings, documentSettings } from '../src/config.ts'
+import { agentSettings, documentSettings, uninstallSettings } from '../src/config.ts'
 import { metrics } from '../src/telemetry/metrics.ts'
 import { isHelmThere } from '../test/helm/binaries.ts'
 import { chartFiles } from './chart.ts'
@@ -77,6 +77,14 @@ function configurationPage(): string {
     '| flag | environment | default | meaning | value |',
     '|---|---|---|---|---|',
     ...documentSettings(agentSettings),
+    '',
+    '## uninstall',
+    '',
+    '| flag | environment | default | meaning | value |',
+    '|---|---|---|---|---|',
+    ...documentSettings(uninstallSettings),
+    '',
+    'Exit code: 0 the operator can be removed, 1 not yet, 2 a mistake on the command line.',
     '',
     '## Signals and exit codes',
     '',

@@ -161,6 +161,45 @@ export function agentConfig(args: readonly string[], env: NodeJS.ProcessEnv = pr
   }
 }
 
+export interface UninstallConfig {
+  /** undefined: in-cluster configuration */
+  readonly kubeconfig: string | undefined
+  readonly retainAll: boolean
+  readonly timeoutMs: number
+}
+
+/** Every setting of the uninstallation. */
+export const uninstallSettings = {
+  kubeconfig: agentSettings.kubeconfig,
+  retainAll: setting({
+    flag: 'retain-all',
+    env: 'RETAIN_ALL',
+    fallback: 'false',
+    meaning: 'true: every VMSnapshot and VMSnapshotSet is switched to Retain and then deleted, every directory stays',
+    parse: flagValue,
+    expected: 'true or false',
+  }),
+  timeoutMs: setting({
+    flag: 'timeout',
+    env: 'TIMEOUT',
+    fallback: '4m',
+    meaning: 'How long agents and controller have to let go of what is deleted',
+    parse: durationBetween(1_000, 86_400_000),
+    expected: 'a duration from 1s to 24h, such as 4m',
+  }),
+}
+
+/** Throws ConfigError. */
+export function uninstallConfig(args: readonly string[], env: NodeJS.ProcessEnv = process.env): UninstallConfig {
+  const flags = readFlags(args, Object.values(uninstallSettings))
+  const s = uninstallSettings
+  return {
+    kubeconfig: read(s.kubeconfig, flags, env),
+    retainAll: required(s.retainAll, flags, env),
+    timeoutMs: required(s.timeoutMs, flags, env),
+  }
+}
+
 export interface InspectConfig {
   /** a base directory, or with neither names nor `all` one snapshot directory */
   readonly directory: string

@@ -13,6 +13,11 @@ const subcommands: Readonly<Record<string, Subcommand>> = {
     summary: "reconcile the VMSnapshots of this node against the node's snapshot directories",
     run: async (args) => (await import('./agent/run.ts')).runAgent(args),
   },
+  uninstall: {
+    summary:
+      'before the operator is removed: refuse while it holds anything, or let go of all and keep every directory',
+    run: async (args) => (await import('./uninstall/run.ts')).runUninstall(args),
+  },
   inspect: {
     summary: 'report snapshot directories of this machine, without a cluster',
     run: async (args) => (await import('./inspect/run.ts')).runInspect(args),

@@ -17,6 +17,7 @@ const everything = {
   api: 'V',
   snapshot: 'V',
   inspect: 'V',
+  uninstall: 'V',
   agent: 'V',
   controller: 'V',
   kube: 'V',
@@ -31,6 +32,7 @@ const table: readonly Row[] = [
   { name: 'kube', files: /^kube\//, may: { kube: 'V' } },
   { name: 'telemetry', files: /^telemetry\//, may: { telemetry: 'V', kube: 'T' } },
   { name: 'config', files: /^config\.ts$/, may: { config: 'V' } },
+  { name: 'uninstall', files: /^uninstall\//, may: { uninstall: 'V', api: 'V', kube: 'V' } },
   { name: 'inspect', files: /^inspect\//, may: { inspect: 'V', api: 'V', snapshot: 'V' } },
   {
     name: 'agent, pure',
@@ -54,6 +56,7 @@ const pure = [
   /^api\//,
   /^agent\/(decide|status|claims)\.ts$/,
   /^controller\/(selector|expand|row|aggregate|node-state|release|node-record)\.ts$/,
+  /^uninstall\/(holder|decide|text)\.ts$/,
   /^kube\/object\.ts$/,
   /^snapshot\/(report|disk|layout|answers|header|header-findings|shares|meta|vmstate|crc64|findings)\.ts$/,
 ]

@@ -6,9 +6,10 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { type ControlPlane, startControlPlane } from '../controlplane/control-plane.ts'
 import { type Manifest, manifestsIn } from '../controlplane/install.ts'
-import { helm } from '../helm/helm.ts'
+import { helm, tryHelm } from '../helm/helm.ts'
 import { askedBy, compare, granted } from '../support/audit.ts'
 import { Kubelet } from '../support/kubelet.ts'
+import { ProgramProcess } from '../support/program-process.ts'
 import { writeSnapshot } from '../support/sample-snapshots.ts'
 import { Scene } from '../support/scene.ts'
 
@@ -16,6 +17,8 @@ const chart = join(import.meta.dirname, '..', '..', 'deploy', 'chart')
 const namespace = 'vmsnapshot-system'
 const directory = mkdtempSync(join(tmpdir(), 'vmsnapshot-installed-'))
 const baseDir = join(directory, 'disk', 'snapshots')
+const inNamespace = ['--namespace', namespace, '--timeout=100s']
+const release = ['vmsnapshot', ...inNamespace]
 const values = ['--set', `agent.baseDir=${baseDir},agent.settings.settleTime=0s,agent.settings.rescanInterval=1s`]
 
 let controlPlane: ControlPlane
@@ -30,10 +33,11 @@ beforeAll(async () => {
   await cluster.addNode('node-1')
   await cluster.kubectl(['label', 'node', 'node-1', 'kubernetes.io/os=linux'])
   kubelet = new Kubelet(cluster, 'node-1', namespace, directory)
-  const release = ['vmsnapshot', chart, '--namespace', namespace, '--create-namespace']
-  await helm(['install', ...release, ...values, '--wait', '--timeout=100s'], { kubeconfig: cluster.adminKubeconfig })
-  manifests = manifestsIn(await helm(['template', ...release, ...values]))
   scene = await Scene.open(cluster)
+  const install = ['install', 'vmsnapshot', chart, ...inNamespace, ...values, '--create-namespace', '--wait']
+  await helm(install, { kubeconfig: kubeconfig() })
+  const template = ['template', 'vmsnapshot', chart, '--namespace', namespace, ...values]
+  manifests = manifestsIn(await helm([...template, '--set=uninstall.retainAll=true']))
 })
 afterAll(async () => {
   await kubelet?.stop()
@@ -42,10 +46,21 @@ afterAll(async () => {
   rmSync(directory, { recursive: true, force: true })
 })
 
+const kubeconfig = () => scene.cluster.adminKubeconfig
+
 /** A snapshot on disk and its object. */
 async function snapshot(name: string, spec: object = {}): Promise<void> {
   writeSnapshot(baseDir, name)
   await scene.create(name, { nodeName: 'node-1', snapshotName: name, ...spec })
+}
+
+/** A set of that snapshot; its uid. */
+async function aSet(name: string, deletionPolicy: string): Promise<string> {
+  const spec = { nodeSelector: {}, template: { snapshotName: name, deletionPolicy } }
+  const metadata = { name, namespace: scene.namespace }
+  await scene.cluster.apply({ apiVersion: 'vmsnapshot.io/v1alpha1', kind: 'VMSnapshotSet', metadata, spec })
+  const set = await scene.cluster.get<{ metadata: { uid: string } }>('vmsnapset', name, '-n', scene.namespace)
+  return set?.metadata.uid ?? ''
 }
 
 describe('what Helm installed', () => {
@@ -66,19 +81,76 @@ describe('what Helm installed', () => {
   })
 
   test('keeps a snapshot whose set says so', async () => {
-    const { cluster } = scene
-    const spec = { nodeSelector: {}, template: { snapshotName: 'fleet', deletionPolicy: 'Retain' } }
-    const metadata = { name: 'fleet', namespace: scene.namespace }
-    await cluster.apply({ apiVersion: 'vmsnapshot.io/v1alpha1', kind: 'VMSnapshotSet', metadata, spec })
-    const set = await cluster.get<{ metadata: { uid: string } }>('vmsnapset', 'fleet', '-n', scene.namespace)
+    const uid = await aSet('fleet', 'Retain')
     writeSnapshot(baseDir, 'fleet')
-    const owner = { apiVersion: 'vmsnapshot.io/v1alpha1', kind: 'VMSnapshotSet', name: 'fleet', controller: true }
-    const ownerReferences = [{ ...owner, uid: set?.metadata.uid }]
-    await scene.create('fleet-copy', { nodeName: 'node-1', snapshotName: 'fleet' }, { ownerReferences })
+    const owner = { apiVersion: 'vmsnapshot.io/v1alpha1', kind: 'VMSnapshotSet', name: 'fleet', uid, controller: true }
+    await scene.create('fleet-copy', { nodeName: 'node-1', snapshotName: 'fleet' }, { ownerReferences: [owner] })
     await scene.reason('fleet-copy', 'Ready', 'Ready')
     await scene.delete('fleet-copy')
     await scene.gone('fleet-copy')
     expect(existsSync(join(baseDir, 'fleet', 'snapfile'))).toBe(true)
+  })
+})
+
+describe('helm uninstall', () => {
+  const isInstalled = async () =>
+    (await scene.cluster.get('daemonset', 'vmsnapshot-agent', '-n', namespace)) !== undefined
+
+  test('is refused while the operator holds anything, and says what', async () => {
+    await snapshot('left')
+    await scene.reason('left', 'Ready', 'Ready')
+    await aSet('left-set', 'Delete')
+    const { code, stdout, stderr } = await tryHelm(['uninstall', ...release], { kubeconfig: kubeconfig() })
+    expect(code).not.toBe(0)
+    expect(stdout + stderr).toContain('vmsnapshot-uninstall')
+    expect(kubelet.logOf('vmsnapshot-uninstall')).toContain(`VMSnapshot ${scene.namespace}/left (left on node node-1)`)
+    expect(await isInstalled()).toBe(true)
+    expect((await scene.get('left'))?.metadata.deletionTimestamp).toBeUndefined()
+    expect(existsSync(join(baseDir, 'left', 'snapfile'))).toBe(true)
+  })
+
+  test('told to, lets everything go and keeps every directory; the definitions and their policy stay', async () => {
+    // A refused uninstallation leaves the release in a state that only a rollback to itself ends.
+    await helm(['rollback', 'vmsnapshot', '1', ...inNamespace, '--wait'], { kubeconfig: kubeconfig() })
+    const retainAll = ['--reuse-values', '--set=uninstall.retainAll=true', '--wait']
+    await helm(['upgrade', 'vmsnapshot', chart, ...inNamespace, ...retainAll], { kubeconfig: kubeconfig() })
+    await helm(['uninstall', ...release, '--wait'], { kubeconfig: kubeconfig() })
+    expect(await scene.get('left')).toBeUndefined()
+    expect(await scene.cluster.get('vmsnapset', 'left-set', '-n', scene.namespace)).toBeUndefined()
+    expect(existsSync(join(baseDir, 'left', 'snapfile'))).toBe(true)
+    expect(await isInstalled()).toBe(false)
+    expect(await scene.cluster.get('crd', 'vmsnapshots.vmsnapshot.io')).toBeDefined()
+    expect(await scene.cluster.get('validatingadmissionpolicybinding', 'vmsnapshot-definitions')).toBeDefined()
+    expect(await scene.cluster.get('validatingadmissionpolicy', 'vmsnapshot-agent-node-bound')).toBeUndefined()
+  })
+
+  test('leaves what a new installation goes on with, by the other Helm too', async () => {
+    const options = { version: 'helm3', kubeconfig: kubeconfig() } as const
+    await helm(['install', 'vmsnapshot', chart, ...inNamespace, ...values, '--wait'], options)
+    await scene.create('back', { nodeName: 'node-1', snapshotName: 'left' })
+    await scene.reason('back', 'Ready', 'Ready')
+    await scene.delete('back')
+    await scene.gone('back')
+    expect(existsSync(join(baseDir, 'left'))).toBe(false)
+    await helm(['uninstall', ...release, '--wait'], options)
+    expect(await isInstalled()).toBe(false)
+    expect(await scene.cluster.get('crd', 'vmsnapshots.vmsnapshot.io')).toBeDefined()
+  })
+
+  test('waits for no agent for ever, and has kept the directory meanwhile', async () => {
+    writeSnapshot(baseDir, 'stranded')
+    const finalizers = ['vmsnapshot.io/directory']
+    await scene.create('stranded', { nodeName: 'node-1', snapshotName: 'stranded' }, { finalizers })
+    const args = ['uninstall', '--retain-all=true', '--timeout=1s']
+    const logFile = join(directory, 'uninstall.log')
+    const uninstall = new ProgramProcess({ args, env: { KUBECONFIG: kubeconfig() }, logFile })
+    expect(await uninstall.exited).toEqual({ code: 1, signal: null })
+    expect(uninstall.log).toContain('every policy is Retain: deleting 1 VMSnapshot; their directories stay')
+    expect(uninstall.log).toContain('not within 1 s; the operator stays')
+    const left = await scene.get('stranded')
+    expect(left?.spec.deletionPolicy).toBe('Retain')
+    expect(left?.metadata.deletionTimestamp).toBeDefined()
+    expect(existsSync(join(baseDir, 'stranded', 'snapfile'))).toBe(true)
   })
 })
 
@@ -89,12 +161,13 @@ const reserved: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     'create events.events.k8s.io': 'the agent writes no events yet',
     'patch events.events.k8s.io': 'the agent writes no events yet',
   },
+  'vmsnapshot-uninstall': {},
 }
 
 describe('the rights of', () => {
   test.each(Object.entries(reserved))('%s are what it asked for, and no more', (name, reasons) => {
     const asked = askedBy(`system:serviceaccount:${namespace}:${name}`, controlPlane.auditLog)
-    expect(asked.length).toBeGreaterThan(10)
+    expect(asked.length).toBeGreaterThan(1)
     expect(asked.filter(({ code }) => code === 403)).toEqual([])
     const { unused, beyond } = compare(granted(manifests, name), asked)
     expect({ beyond, unused }).toEqual({ beyond: [], unused: Object.keys(reasons) })

@@ -2,6 +2,7 @@
 // the arguments and environment that the API server has, and a token bound to the Pod; asks its probe, reports, restarts and ends it.
 // Three things are not as in a container: the program comes from the sources, credentials come as a kubeconfig, and for the lack of a network
 // of its own each Pod listens on a port of its own on loopback.
+import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import * as z from 'zod'
@@ -79,6 +80,17 @@ export class Kubelet {
   /** Of running Pods whose name begins so. */
   processes(prefix: string): readonly ProgramProcess[] {
     return [...this.#running.values()].filter(({ name }) => name.startsWith(prefix)).map(({ process }) => process)
+  }
+
+  /** What the latest Pod whose name begins so has logged. */
+  logOf(prefix: string): string {
+    const logs = readdirSync(this.#directory).filter((file) => file.startsWith(prefix))
+    const newest = logs.toSorted((a, b) => this.#writtenAtMs(a) - this.#writtenAtMs(b)).at(-1)
+    return newest === undefined ? '' : readFileSync(join(this.#directory, newest), 'utf8')
+  }
+
+  #writtenAtMs(file: string): number {
+    return statSync(join(this.#directory, file)).mtimeMs
   }
 
   async #run(): Promise<void> {

@@ -66,3 +66,26 @@ egress:
         protocol: TCP
       {{- end }}
 {{- end }}
+
+{{/* Pod and container of whatever touches no disk: Pod Security's level restricted. */}}
+{{- define "vmsnapshot.restrictedPod" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{- define "vmsnapshot.restrictedContainer" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end }}
+
+{{/* What the Job of the uninstallation needs: before it, and gone with it. */}}
+{{- define "vmsnapshot.uninstallHook" -}}
+helm.sh/hook: pre-delete
+helm.sh/hook-weight: "0"
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded,hook-failed
+{{- end }}
