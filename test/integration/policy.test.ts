@@ -109,6 +109,24 @@ describe('the token of an agent', () => {
     await expect(decided).rejects.toThrow('may not write the spec')
   })
 
+  test('writes the status of no VMSnapshotNode but that of its node', async () => {
+    await scene.nodes.create(manifest(other.name))
+    const write = async (name: string) => {
+      const body = applyBody(await scene.nodes.get(name), { status: { baseDirectory: '/srv' } })
+      return nodes.apply(name, body, { fieldManager: 'vmsnapshot-status', force: true, subresource: 'status' })
+    }
+    await scene.nodes.create(manifest(own.name)).catch(() => undefined)
+    expect((await write(own.name)).status?.baseDirectory).toBe('/srv')
+    await expect(write(other.name)).rejects.toThrow('the VMSnapshotNode is that of')
+  })
+
+  test('reads no secret', async () => {
+    const path = `/api/v1/namespaces/vmsnapshot-system/secrets`
+    await expect(connectionOf(own.kubeconfig).request({ method: 'GET', path })).rejects.toMatchObject({
+      kind: 'Forbidden',
+    })
+  })
+
   test('reads what a removal depends on, and no more of the cluster', async () => {
     const can = async (...words: readonly string[]) =>
       (await scene.cluster.tryKubectl(['auth', 'can-i', ...words], { kubeconfig: own.kubeconfig })).stdout.trim()
@@ -137,6 +155,7 @@ test('no CustomResourceDefinition goes without its annotation, alone or with the
 test('a token that is bound to no node writes nothing', async () => {
   const token = await scene.cluster.kubectl(['create', 'token', 'vmsnapshot-agent', '-n', 'vmsnapshot-system'])
   const unbound = connectionOf(scene.cluster.writeKubeconfig('unbound', token.trim()))
-  const client = new Client(unbound, vmSnapshotResource)
-  await expect(writeStatus(client, 'own')).rejects.toThrow('names no node')
+  await expect(writeStatus(new Client(unbound, vmSnapshotResource), 'own')).rejects.toThrow('names no node')
+  const made = new Client(unbound, vmSnapshotNodeResource).create(manifest('node-of-nobody'))
+  await expect(made).rejects.toThrow('names no node')
 })
