@@ -1,17 +1,18 @@
 // An installation as Helm makes it, run as it stands: the processes get arguments, environment, ServiceAccount and rights from the rendered
 // manifests and from nowhere else. Then what they asked of the API server against what their roles allow.
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { type ControlPlane, startControlPlane } from '../controlplane/control-plane.ts'
-import { type Manifest, manifestsIn } from '../controlplane/install.ts'
+import { type Manifest, manifestsIn, manifestsOf } from '../controlplane/install.ts'
 import { helm, tryHelm } from '../helm/helm.ts'
 import { askedBy, compare, granted } from '../support/audit.ts'
 import { Kubelet } from '../support/kubelet.ts'
 import { ProgramProcess } from '../support/program-process.ts'
 import { writeSnapshot } from '../support/sample-snapshots.ts'
 import { Scene } from '../support/scene.ts'
+import { until } from '../support/until.ts'
 
 const chart = join(import.meta.dirname, '..', '..', 'deploy', 'chart')
 const namespace = 'vmsnapshot-system'
@@ -92,6 +93,87 @@ describe('what Helm installed', () => {
   })
 })
 
+describe('an upgrade', () => {
+  /** As docs/install.md has it. The policy that goes with the definitions is Helm's here: applying it too would take it from Helm. */
+  async function upgradeDefinitions(items: readonly object[]): Promise<void> {
+    const args = ['apply', '--server-side', '--force-conflicts', '-f', '-']
+    await scene.cluster.kubectl(args, { input: { apiVersion: 'v1', kind: 'List', items } })
+  }
+
+  test('of the definitions keeps every object, running agents, and objects of a later version when it is taken back', async () => {
+    await snapshot('stored')
+    const { metadata } = await scene
+      .reason('stored', 'Ready', 'Ready')
+      .then(() => scene.snapshots.get(scene.key('stored')))
+    const current = manifestsOf('chart/crds/crds.yaml')
+    await upgradeDefinitions(current.map(withNote))
+    const patch = [
+      'patch',
+      'vmsnap',
+      'stored',
+      '-n',
+      scene.namespace,
+      '--type=merge',
+      '-p',
+      '{"spec":{"note":"later"}}',
+    ]
+    const isKnown = async () => !(await scene.cluster.tryKubectl(patch)).stdout.includes('no change')
+    await until('the new field is known', isKnown, (answer) => answer)
+    expect(await storedNote()).toBe('later')
+    expect((await scene.get('stored'))?.metadata.uid).toBe(metadata.uid)
+    await snapshot('newer')
+    await scene.reason('newer', 'Ready', 'Ready')
+    await upgradeDefinitions(current)
+    await until('the new field is gone', storedNote, (note) => note === undefined)
+    await scene.delete('stored', 'newer')
+    await scene.gone('stored')
+    await scene.gone('newer')
+    expect([existsSync(join(baseDir, 'stored')), existsSync(join(baseDir, 'newer'))]).toEqual([false, false])
+  })
+
+  async function storedNote(): Promise<string | undefined> {
+    const object = await scene.cluster.get<{ spec: { note?: string } }>('vmsnap', 'stored', '-n', scene.namespace)
+    return object?.spec.note
+  }
+
+  test('of the chart replaces the agent, which goes on where the other ended', async () => {
+    const [before] = kubelet.processes('vmsnapshot-agent')
+    await snapshot('lasting')
+    const options = ['--reuse-values', '--set=agent.settings.logLevel=debug', '--wait']
+    await helm(['upgrade', 'vmsnapshot', chart, ...inNamespace, ...options], { kubeconfig: kubeconfig() })
+    const [after, ...others] = kubelet.processes('vmsnapshot-agent')
+    expect(others).toEqual([])
+    expect(after?.pid).not.toBe(before?.pid)
+    expect(await before?.exited).toEqual({ code: 0, signal: null })
+    expect(readFileSync(`/proc/${after?.pid}/environ`, 'utf8')).toContain('LOG_LEVEL=debug')
+    await scene.reason('lasting', 'Ready', 'Ready')
+    await scene.delete('lasting')
+    await scene.gone('lasting')
+  })
+})
+
+/** The definition of VMSnapshot with one more field in its spec. */
+function withNote(definition: Manifest): object {
+  if (definition.metadata.name !== 'vmsnapshots.vmsnapshot.io') return definition
+  const later = structuredClone(definition) as unknown as Definition
+  for (const { schema } of later.spec.versions) {
+    schema.openAPIV3Schema.properties.spec.properties.note = { type: 'string', description: 'Of a later version.' }
+  }
+  return later
+}
+
+interface Definition {
+  readonly spec: {
+    readonly versions: readonly {
+      readonly schema: {
+        readonly openAPIV3Schema: {
+          readonly properties: { readonly spec: { readonly properties: Record<string, object> } }
+        }
+      }
+    }[]
+  }
+}
+
 describe('helm uninstall', () => {
   const isInstalled = async () =>
     (await scene.cluster.get('daemonset', 'vmsnapshot-agent', '-n', namespace)) !== undefined
@@ -111,7 +193,7 @@ describe('helm uninstall', () => {
 
   test('told to, lets everything go and keeps every directory; the definitions and their policy stay', async () => {
     // A refused uninstallation leaves the release in a state that only a rollback to itself ends.
-    await helm(['rollback', 'vmsnapshot', '1', ...inNamespace, '--wait'], { kubeconfig: kubeconfig() })
+    await helm(['rollback', 'vmsnapshot', '2', ...inNamespace, '--wait'], { kubeconfig: kubeconfig() })
     const retainAll = ['--reuse-values', '--set=uninstall.retainAll=true', '--wait']
     await helm(['upgrade', 'vmsnapshot', chart, ...inNamespace, ...retainAll], { kubeconfig: kubeconfig() })
     await helm(['uninstall', ...release, '--wait'], { kubeconfig: kubeconfig() })
