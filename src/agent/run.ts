@@ -15,6 +15,7 @@ import { observeLoop, observeRequests } from '../telemetry/observers.ts'
 import { createMetrics } from '../telemetry/process.ts'
 import type { MetricsRegistry } from '../telemetry/registry.ts'
 import { followSignals } from '../telemetry/signals.ts'
+import { version } from '../telemetry/version.ts'
 import { claimIndexers } from './claims.ts'
 import { Hints } from './hints.ts'
 import { countInspection, countRemoval, tellAtScrape } from './metrics.ts'
@@ -39,7 +40,11 @@ export async function runAgent(args: readonly string[]): Promise<number> {
   const log = createLogger('agent', config.logLevel, { node: config.nodeName })
   const metrics = createMetrics('agent')
   const observer = observeRequests(metrics)
-  const connection = new Connection({ kubeconfig: config.kubeconfig, userAgent: 'vmsnapshot-agent', observer })
+  const connection = new Connection({
+    kubeconfig: config.kubeconfig,
+    userAgent: `vmsnapshot-operator/${version} (agent)`,
+    observer,
+  })
   const parts = wire(config, connection, log, metrics)
   const endNow = (exitCode: number) => void closeDisk(parts, log).then(() => process.exit(exitCode))
   const ending = followSignals({ log, logLevel: config.logLevel, endNow })

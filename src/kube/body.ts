@@ -23,12 +23,10 @@ export async function linesOf(
   response: IncomingMessage,
   signal: AbortSignal,
   onLine: (line: string) => void,
-  onData: () => void,
 ): Promise<void> {
   const decoder = new StringDecoder('utf8')
   let pending = ''
   for await (const chunk of response) {
-    onData()
     pending += decoder.write(chunk)
     // Lines end at LF only: objects may hold U+2028 and other things that readline takes for an end.
     const lines = pending.split('\n')

@@ -10,7 +10,7 @@ import type { IncomingMessage } from 'node:http'
 import { Agent, request as httpsRequest } from 'node:https'
 import { APIError, errorOf } from './api-error.ts'
 import { bodyOf, linesOf, parseJSON } from './body.ts'
-import { CredentialSource, type Credentials } from './credentials.ts'
+import { type CredentialOptions, CredentialSource, type Credentials } from './credentials.ts'
 import { Slots } from './slots.ts'
 
 export { APIError } from './api-error.ts'
@@ -33,8 +33,8 @@ export interface StreamRequest {
   readonly path: string
   readonly query: Query
   readonly signal: AbortSignal
-  /** the stream is given up when nothing has come for so long */
-  readonly idleMs: number
+  /** the stream is given up when no line has ended for so long; asked again with each line */
+  readonly idleMs: () => number
   /** ... and after so long in any case */
   readonly deadlineMs: number
   /** one line of the body without its LF */
@@ -44,9 +44,7 @@ export interface StreamRequest {
 /** Called once for each request that ended; `code` is the HTTP status, or 0 where no answer came. */
 export type RequestObserver = (method: Method | 'WATCH', code: number, durationMs: number) => void
 
-export interface ConnectionOptions {
-  /** path of a kubeconfig; undefined: in-cluster */
-  readonly kubeconfig: string | undefined
+export interface ConnectionOptions extends CredentialOptions {
   readonly userAgent: string
   readonly maxConcurrentRequests?: number
   readonly deadlineMs?: number
@@ -65,7 +63,7 @@ export class Connection {
   /** Throws Error, one line, where the kubeconfig is not usable. Connects with the first request only. */
   constructor(options: ConnectionOptions) {
     this.#options = options
-    this.#credentials = new CredentialSource(options.kubeconfig)
+    this.#credentials = new CredentialSource(options)
     this.#slots = new Slots(options.maxConcurrentRequests ?? 16)
   }
 
@@ -75,7 +73,7 @@ export class Connection {
 
   /** The answer's parsed JSON. Throws APIError. */
   async request(request: APIRequest): Promise<unknown> {
-    await this.#slots.take()
+    await this.#slots.take(request.signal)
     try {
       return await this.#withFreshCredentials((credentials) => this.#attempt(request, credentials))
     } finally {
@@ -151,10 +149,16 @@ export class Connection {
     const ending = new AbortController()
     const giveUp = (why: string) => ending.abort(new APIError('Transient', `${name}: ${why}`))
     const deadline = setTimeout(() => giveUp(`still open after ${request.deadlineMs} ms`), request.deadlineMs)
-    const idle = setTimeout(() => {
-      this.renew()
-      giveUp(`nothing came for ${request.idleMs} ms`)
-    }, request.idleMs)
+    let idle: NodeJS.Timeout | undefined
+    const wait = () => {
+      const idleMs = request.idleMs()
+      clearTimeout(idle)
+      idle = setTimeout(() => {
+        this.renew()
+        giveUp(`no line came for ${idleMs} ms`)
+      }, idleMs)
+    }
+    wait()
     const signal = AbortSignal.any([request.signal, ending.signal])
     let code = 0
     try {
@@ -168,7 +172,10 @@ export class Connection {
           response.headers['retry-after'],
           parseJSON(name, await bodyOf(response, signal), code),
         )
-      await linesOf(response, signal, request.onLine, () => idle.refresh())
+      await linesOf(response, signal, (line) => {
+        wait()
+        request.onLine(line)
+      })
     } catch (error) {
       throw signal.aborted ? reasonOf(signal) : asAPIError(name, error)
     } finally {

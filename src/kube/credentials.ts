@@ -1,8 +1,10 @@
 // Where the API server is and who we are, read by @kubernetes/client-node's KubeConfig: kubeconfig files, in-cluster files, exec plug-ins.
 // Its hook for connection options is called with freshly read certificates; we take them from there and build no undici agent.
-import { existsSync, statSync } from 'node:fs'
+import { existsSync, readFileSync, statSync } from 'node:fs'
 import type { AgentOptions } from 'node:https'
+import { dirname, resolve } from 'node:path'
 import { KubeConfig } from '@kubernetes/client-node'
+import { load as parseYAML } from 'js-yaml'
 
 export interface Credentials {
   readonly server: URL
@@ -20,18 +22,22 @@ class CapturingKubeConfig extends KubeConfig {
   }
 }
 
+export interface CredentialOptions {
+  /** path of a kubeconfig; undefined: the files that a Pod gets */
+  readonly kubeconfig: string | undefined
+  /** what stands before the paths of a Pod's files: a directory that looks like a Pod's root */
+  readonly podRoot?: string
+}
+
 /** Reads credentials anew for each request; `reload` forgets what the library keeps (it caches a token file for 60 s). */
 export class CredentialSource {
-  readonly #kubeconfig: string | undefined
+  readonly #options: CredentialOptions
   #config: CapturingKubeConfig
 
-  /**
-   * `kubeconfig`: path of a file; undefined: the files that a Pod gets.
-   * Throws Error, one line that says what is missing, where neither is usable.
-   */
-  constructor(kubeconfig: string | undefined) {
-    this.#kubeconfig = kubeconfig
-    this.#config = load(kubeconfig)
+  /** Throws Error, one line that says what is missing, where neither kind of credentials is usable. */
+  constructor(options: CredentialOptions) {
+    this.#options = options
+    this.#config = load(options)
   }
 
   get server(): URL {
@@ -41,7 +47,7 @@ export class CredentialSource {
   }
 
   reload(): void {
-    this.#config = load(this.#kubeconfig)
+    this.#config = load(this.#options)
   }
 
   async read(): Promise<Credentials> {
@@ -59,9 +65,9 @@ export class CredentialSource {
   }
 }
 
-function load(kubeconfig: string | undefined): CapturingKubeConfig {
+function load({ kubeconfig, podRoot = '' }: CredentialOptions): CapturingKubeConfig {
   const config = new CapturingKubeConfig()
-  if (kubeconfig === undefined) loadInCluster(config)
+  if (kubeconfig === undefined) loadInCluster(config, podRoot)
   else loadFile(config, kubeconfig)
   const server = config.getCurrentCluster()?.server
   if (server === undefined)
@@ -74,6 +80,7 @@ function loadFile(config: KubeConfig, path: string): void {
   if (!existsSync(path) || !statSync(path).isFile()) throw new Error(`kubeconfig ${path} is not a file`)
   try {
     config.loadFromFile(path)
+    config.users = config.users.map((user) => withTokenFile(user, path))
   } catch (cause) {
     throw new Error(`kubeconfig ${path} could not be read: ${cause instanceof Error ? cause.message : cause}`, {
       cause,
@@ -81,8 +88,20 @@ function loadFile(config: KubeConfig, path: string): void {
   }
 }
 
-function loadInCluster(config: KubeConfig): void {
-  config.loadFromCluster()
+interface RawKubeconfig {
+  readonly users?: readonly { readonly name?: string; readonly user?: { readonly tokenFile?: string } }[]
+}
+
+/** The library knows `token-file` only, and that as it was when the kubeconfig was loaded; kubectl's word is `tokenFile`. */
+function withTokenFile(user: KubeConfig['users'][number], path: string): KubeConfig['users'][number] {
+  const { users = [] } = parseYAML(readFileSync(path, 'utf8')) as RawKubeconfig
+  const tokenFile = users.find(({ name }) => name === user.name)?.user?.tokenFile
+  if (tokenFile === undefined || user.token !== undefined) return user
+  return { ...user, authProvider: { name: 'tokenFile', config: { tokenFile: resolve(dirname(path), tokenFile) } } }
+}
+
+function loadInCluster(config: KubeConfig, podRoot: string): void {
+  config.loadFromCluster(podRoot)
   const { caFile } = config.getCurrentCluster() ?? {}
   if (caFile === undefined || !existsSync(caFile)) {
     throw new Error('no kubeconfig is given and this is no Pod: set --kubeconfig (or KUBECONFIG)')

@@ -1,55 +1,58 @@
 // List, then watch, for ever: a store that follows one collection of the API server.
 //
-// Flow: list all pages -> replace the store, one key out for each difference -> watch from that resourceVersion -> one key out for each event
-//   -> when the watch ends, watch again from the last resourceVersion; when that is too old, list again.
-// Guarantees: a key is handed out after the store holds the change; a deletion is never missed, also when it happened between two lists;
-//   an object that was deleted and made again under one name is handed out; events of one object come in their order; the loop never ends
-//   before its signal does, whatever the server answers.
-// Assumptions: resourceVersions are the server's and opaque; one event stream is in resourceVersion order.
-// Caveats: keys only, so several changes may be seen as one; the store is behind the server by the time of one event.
+// Flow: what there is, as initial events of a watch or in pages -> replace the store, one key out for each difference -> one key out for each
+//   event -> when the watch ends, watch again from the last resourceVersion; when that is too old, begin anew.
+// Guarantees: a key is handed out after the store holds the change; a deletion is never missed, also when nobody watched; an object that was
+//   deleted and made again under one name is handed out; a replayed event changes nothing; the store never goes back to an older state of
+//   an object but by a list; the loop never ends before its signal does, whatever the server answers, and never runs hot: between two
+//   requests that came to nothing lie 150 ms at least, and up to 12.5 s.
+// Assumptions: a list without a resourceVersion is the server's newest state; events of one stream are in order. A stream that visibly is
+//   not is ended, and what there is is asked for again.
+// Caveats: keys only, so several changes may be seen as one; the store is behind the server by the time of one event; handlers run before
+//   the next event is read and must not throw.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { APIError } from './api-error.ts'
 import { backoffMs } from './backoff.ts'
-import type { Connection, Query } from './connection.ts'
+import { type List, ListWatch, type ListWatchOptions, type WatchEvent } from './list-watch.ts'
 import type { Logger } from './log.ts'
 import type { KubeObject } from './object.ts'
-import { collectionPath, keyOf, type ObjectKey, type Resource } from './resource.ts'
+import { keyOf, type ObjectKey } from './resource.ts'
 import { IndexedStore, type Indexers, type Store } from './store.ts'
-
-import { parseEvent, parseList, resourceVersionOf, streamError, withoutManagedFields } from './watch-format.ts'
+import { isOlder } from './watch-format.ts'
 
 export type { Store } from './store.ts'
 
-export interface InformerOptions<T> {
-  readonly connection: Connection
-  readonly resource: Resource<T>
-  readonly fieldSelector?: string
-  readonly labelSelector?: string
+export interface InformerOptions<T> extends ListWatchOptions<T> {
   readonly indexers?: Indexers<T>
   readonly log: Logger
-  /** the server ends a watch after this long; bookmarks come every minute */
-  readonly watchTimeoutMs?: number
-  /** a watch that is silent for so long is given up: more than two bookmark intervals */
-  readonly idleMs?: number
 }
 
-const pageSize = '500'
 const backoff = { initialMs: 200, maximumMs: 10_000 }
+/** A resourceVersion that is too old soon after it was listed is no reason to list at once. */
+const freshListMs = 10_000
+/** Initial events that broke off so often in a row are asked for in pages. */
+const brokenInitialEvents = 2
 
 type Handler = (key: ObjectKey) => void
 
 export class Informer<T extends KubeObject> {
   readonly #options: InformerOptions<T>
+  readonly #listWatch: ListWatch<T>
   readonly #store: IndexedStore<T>
   readonly #handlers: Handler[] = []
   readonly #synced = Promise.withResolvers<void>()
   #hasSynced = false
-  /** undefined: a list is due */
-  #resourceVersion: string | undefined
+  /** resourceVersion up to which the store holds everything; undefined: what there is must be asked for */
+  #position: string | undefined
+  #listedAtMs = Number.NEGATIVE_INFINITY
   #failures = 0
+  /** false: the server refused initial events */
+  #knowsInitialEvents = true
+  #brokenInitialEvents = 0
 
   constructor(options: InformerOptions<T>) {
     this.#options = options
+    this.#listWatch = new ListWatch(options)
     this.#store = new IndexedStore(options.indexers ?? {})
   }
 
@@ -92,18 +95,71 @@ export class Informer<T extends KubeObject> {
     }
   }
 
+  /** From a request to the end of its watch. */
   async #turn(signal: AbortSignal): Promise<void> {
-    if (this.#resourceVersion === undefined) await this.#list(signal)
-    const seen = await this.#watch(this.#resourceVersion ?? '', signal)
+    const startedAt = performance.now()
+    let seen = 0
+    const count = () => {
+      seen++
+      this.#failures = 0
+    }
+    if (this.#position === undefined && this.#asksForInitialEvents) await this.#watchFromNothing(count, signal)
+    else await this.#watchOn(count, signal)
     // A watch that ends at once and empty is a failure in disguise: without a pause the loop would spin.
-    if (seen === 0) await this.#fail('the watch ended at once', signal)
+    if (seen === 0 && performance.now() - startedAt < 1_000) await this.#fail('the watch ended at once', signal)
+  }
+
+  get #asksForInitialEvents(): boolean {
+    return this.#knowsInitialEvents && this.#brokenInitialEvents < brokenInitialEvents
+  }
+
+  async #watchFromNothing(onProgress: () => void, signal: AbortSignal): Promise<void> {
+    const found = new Map<ObjectKey, T>()
+    const onEvent = (event: WatchEvent<T>) => {
+      if (this.#position !== undefined) {
+        this.#event(event)
+        onProgress()
+      } else if (event.type === 'bookmark') {
+        if (!event.endsInitialEvents) return
+        this.#replace({ objects: found, resourceVersion: event.resourceVersion })
+        onProgress()
+      } else if (event.type === 'put') found.set(keyOf(event.object), event.object)
+      else found.delete(keyOf(event.object))
+    }
+    try {
+      await this.#listWatch.watch(undefined, onEvent, signal)
+    } catch (error) {
+      if (this.#position === undefined) this.#noteRefusal(error)
+      throw error
+    }
+    if (this.#position !== undefined) return
+    this.#brokenInitialEvents++
+    throw new APIError('Transient', 'the watch ended before its initial events did')
+  }
+
+  #noteRefusal(error: unknown): void {
+    const isRefused = error instanceof APIError && (error.kind === 'Invalid' || error.kind === 'BadRequest')
+    if (isRefused) this.#knowsInitialEvents = false
+    else this.#brokenInitialEvents++
+  }
+
+  async #watchOn(onProgress: () => void, signal: AbortSignal): Promise<void> {
+    if (this.#position === undefined) this.#replace(await this.#listWatch.list(signal))
+    await this.#listWatch.watch(
+      this.#position,
+      (event) => {
+        this.#event(event)
+        onProgress()
+      },
+      signal,
+    )
   }
 
   async #recover(error: unknown, signal: AbortSignal): Promise<void> {
     const failure = error instanceof APIError ? error : new APIError('Transient', String(error), {}, error)
-    if (failure.kind === 'Gone' && this.#resourceVersion !== undefined) {
-      this.#resourceVersion = undefined
-      if (this.#failures === 0) return
+    if (failure.kind === 'Gone') {
+      this.#position = undefined
+      if (performance.now() - this.#listedAtMs > freshListMs) return
     }
     await this.#fail(failure.message, signal, failure.retryAfterMs)
   }
@@ -118,101 +174,56 @@ export class Informer<T extends KubeObject> {
     await sleep(delayMs, undefined, { signal }).catch(() => {})
   }
 
-  async #list(signal: AbortSignal): Promise<void> {
-    const found = new Map<ObjectKey, T>()
-    let token: string | undefined
-    let resourceVersion = ''
-    do {
-      const page = await this.#page(token, signal)
-      for (const object of page.items) found.set(keyOf(object), object)
-      resourceVersion = page.resourceVersion
-      token = page.continueToken
-    } while (token !== undefined)
-    this.#replace(found)
-    this.#resourceVersion = resourceVersion
+  /** Only what is whole: a key that is missing from a part of the list is not missing. */
+  #replace({ objects, resourceVersion }: List<T>): void {
+    for (const key of this.#store.keys()) if (!objects.has(key)) this.#drop(key)
+    for (const object of objects.values()) this.#keep(object)
+    this.#position = resourceVersion
+    this.#listedAtMs = performance.now()
+    this.#brokenInitialEvents = 0
     this.#hasSynced = true
     this.#synced.resolve()
   }
 
-  async #page(
-    token: string | undefined,
-    signal: AbortSignal,
-  ): Promise<{ items: T[]; resourceVersion: string; continueToken: string | undefined }> {
-    const { connection, resource } = this.#options
-    const query: Query = { ...this.#selectors(), limit: pageSize, continue: token }
-    const list = parseList(await connection.request({ method: 'GET', path: collectionPath(resource), query, signal }))
-    return { ...list, items: list.items.map((item) => this.#parse(item)) }
-  }
-
-  /** Only after the last page: a key that is missing from a part of the list is not missing. */
-  #replace(found: ReadonlyMap<ObjectKey, T>): void {
-    for (const key of this.#store.keys()) if (!found.has(key)) this.#drop(key)
-    for (const object of found.values()) this.#keep(object)
-  }
-
-  /** Resolves, with the number of events seen, at the regular end of the watch. */
-  async #watch(resourceVersion: string, signal: AbortSignal): Promise<number> {
-    const { connection, resource, watchTimeoutMs = 5 * 60_000, idleMs = 150_000 } = this.#options
-    // Spread, so that the watches of a fleet do not all end together.
-    const timeoutMs = watchTimeoutMs * (1 + Math.random())
-    let seen = 0
-    const onLine = (line: string) => {
-      this.#event(line)
-      seen++
-      this.#failures = 0
+  /** The position moves after the handlers ran: an event whose handling failed is delivered again. Throws APIError of kind Gone. */
+  #event(event: WatchEvent<T>): void {
+    if (event.type === 'bookmark') {
+      this.#moveTo(event.resourceVersion)
+      return
     }
-    const query = {
-      ...this.#selectors(),
-      watch: 'true',
-      allowWatchBookmarks: 'true',
-      resourceVersion,
-      timeoutSeconds: String(Math.ceil(timeoutMs / 1000)),
-    }
-    const startedAt = performance.now()
-    await connection.stream({
-      path: collectionPath(resource),
-      query,
-      signal,
-      idleMs,
-      deadlineMs: timeoutMs + 30_000,
-      onLine,
-    })
-    return performance.now() - startedAt < 1_000 ? seen : seen + 1
+    const { object, type } = event
+    if (this.#isReplay(object, type)) return
+    if (type === 'put') this.#keep(object)
+    else this.#drop(keyOf(object))
+    this.#moveTo(object.metadata.resourceVersion)
   }
 
-  /** Throws APIError: Gone for an expired resourceVersion, Transient for a line that is no event; the watch is then made again. */
-  #event(line: string): void {
-    const { type, object } = parseEvent(line)
-    switch (type) {
-      case 'ADDED':
-      case 'MODIFIED':
-        this.#moveTo(this.#keep(this.#parse(object)))
-        return
-      case 'DELETED': {
-        const deleted = this.#parse(object)
-        this.#drop(keyOf(deleted))
-        this.#moveTo(deleted)
-        return
-      }
-      case 'BOOKMARK':
-        this.#resourceVersion = resourceVersionOf(object)
-        return
-      case 'ERROR':
-        throw streamError(object)
-    }
+  /**
+   * An event from before the position either tells what the store holds already, or it comes too late, and what else came too late, or never,
+   * nobody knows: then all is asked for again.
+   */
+  #isReplay(object: T, type: 'put' | 'delete'): boolean {
+    const { resourceVersion } = object.metadata
+    const position = this.#position ?? ''
+    if (!isOlder(resourceVersion, position) && resourceVersion !== position) return false
+    const held = this.#store.get(keyOf(object))?.metadata.resourceVersion
+    const isKnown =
+      type === 'delete'
+        ? held === undefined || isOlder(resourceVersion, held)
+        : held !== undefined && !isOlder(held, resourceVersion)
+    if (isKnown) return true
+    throw new APIError('Gone', `the watch went back from resourceVersion ${position} to ${resourceVersion}`)
   }
 
-  /** After the handlers ran: an event whose handling failed is delivered again. */
-  #moveTo({ metadata }: T): void {
-    this.#resourceVersion = metadata.resourceVersion
+  #moveTo(resourceVersion: string): void {
+    if (this.#position === undefined || !isOlder(resourceVersion, this.#position)) this.#position = resourceVersion
   }
 
-  #keep(object: T): T {
+  #keep(object: T): void {
     const key = keyOf(object)
-    if (this.#store.get(key)?.metadata.resourceVersion === object.metadata.resourceVersion) return object
+    if (this.#store.get(key)?.metadata.resourceVersion === object.metadata.resourceVersion) return
     this.#store.put(object)
     this.#handOut(key)
-    return object
   }
 
   #drop(key: ObjectKey): void {
@@ -223,23 +234,5 @@ export class Informer<T extends KubeObject> {
 
   #handOut(key: ObjectKey): void {
     for (const handler of this.#handlers) handler(key)
-  }
-
-  #selectors(): Query {
-    const { fieldSelector, labelSelector } = this.#options
-    return { fieldSelector, labelSelector }
-  }
-
-  #parse(value: unknown): T {
-    try {
-      return withoutManagedFields(this.#options.resource.parse(value))
-    } catch (cause) {
-      throw new APIError(
-        'Transient',
-        `an object of ${this.#options.resource.plural} could not be read: ${cause instanceof Error ? cause.message : cause}`,
-        {},
-        cause,
-      )
-    }
   }
 }

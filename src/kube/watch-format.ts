@@ -41,13 +41,16 @@ export function parseEvent(line: string): { type: (typeof eventTypes)[number]; o
   return { type, object: event.object }
 }
 
-export function resourceVersionOf(value: unknown): string {
-  const version = (value as { metadata?: { resourceVersion?: unknown } } | null)?.metadata?.resourceVersion
-  if (typeof version !== 'string') throw new APIError('Transient', 'a bookmark without a resourceVersion')
-  return version
-}
-
 export function streamError(value: unknown): APIError {
   const { code, message } = (value ?? {}) as { code?: unknown; message?: unknown }
   return new APIError(code === 410 ? 'Gone' : 'Transient', `the watch ended with an error: ${code} ${message}`)
+}
+
+/**
+ * Whether `a` was before `b`: resourceVersions are decimal numbers that grow, and may be compared, since Kubernetes 1.35.
+ * False for any that are none: then the order of the stream is all there is.
+ */
+export function isOlder(a: string, b: string): boolean {
+  if (!/^\d+$/.test(a) || !/^\d+$/.test(b)) return false
+  return a.length === b.length ? a < b : a.length < b.length
 }

@@ -99,6 +99,19 @@ export class ControlPlane {
     await this.#apiServer?.kill()
   }
 
+  /** Makes etcd forget every revision but the newest. */
+  async compact(): Promise<void> {
+    const { header } = (await this.#askEtcd('range', { key: 'AA==', limit: '1' })) as { header: { revision: string } }
+    await this.#askEtcd('compaction', { revision: header.revision, physical: true })
+  }
+
+  async #askEtcd(method: string, body: object): Promise<unknown> {
+    const url = `http://127.0.0.1:${this.#ports[0]}/v3/kv/${method}`
+    const response = await fetch(url, { method: 'POST', body: JSON.stringify(body) })
+    if (!response.ok) throw new Error(`${url}: ${response.status} ${await response.text()}`)
+    return response.json()
+  }
+
   async stop(): Promise<void> {
     await Promise.all([this.#controllerManager, this.#apiServer, this.#etcd].map((program) => program?.kill()))
     removeDirectory(this.directory)
