@@ -3,14 +3,12 @@
 // of the process included. Headers have 1,086 mappings of two builds, as measured after one more pause of a 512 MiB guest.
 // ratio: Go's median over ours; ratioTuned: the same with a Go program that decodes headers by hand. Last line: one JSON object.
 import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { bundle } from '../build/bundle.ts'
-import { encodeHeader } from '../src/snapshot/header.ts'
-import { encodeMeta } from '../src/snapshot/meta.ts'
-import { sampleSnapfile } from '../test/support/sample-snapshots.ts'
+import { writeDirectories } from './directories.ts'
 
 const { values } = parseArgs({
   options: {
@@ -31,8 +29,9 @@ const dist = join(root, 'dist')
 await bundle(dist)
 const base = join(root, 'snapshots')
 const few = join(root, 'few')
-write(base, directories)
-write(few, Math.ceil(directories / 10))
+const like = { snapfileBytes: Number(values.snapfile), mappings: Number(values.mappings) }
+writeDirectories(base, directories, like)
+writeDirectories(few, Math.ceil(directories / 10), like)
 
 const inspectAll = (of: string) => [join(dist, 'main.js'), 'inspect', of, '--all', '-o', 'json', '--settle-time=0s']
 const programs = {
@@ -61,38 +60,6 @@ console.log(
     peakMiB: peakMebibytes(process.execPath, inspectAll(base)),
   }),
 )
-
-function write(to: string, count: number): void {
-  const ids = ['11111111-1111-4111-8111-111111111111', '22222222-2222-4222-8222-222222222222']
-  const fields = {
-    version: 1n,
-    blockSizeBytes: 4096n,
-    sizeBytes: 1n << 29n,
-    generation: 1n,
-    baseBuildID: ids[0] ?? '',
-    buildID: ids[1] ?? '',
-  }
-  const mappings = Array.from({ length: Number(values.mappings) }, (_, index) => ({
-    offset: BigInt(index) << 12n,
-    lengthBytes: 4096n,
-    buildID: ids[index % 2] ?? '',
-    storageOffset: 0n,
-  }))
-  const files: Record<string, Uint8Array> = {
-    snapfile: sampleSnapfile(Number(values.snapfile)),
-    'memfile.header': encodeHeader(fields, mappings),
-    [`memfile.${ids[0]}`]: Buffer.alloc(4096, 1),
-    [`memfile.${ids[1]}`]: Buffer.alloc(4096, 1),
-    'rootfs.cow': Buffer.alloc(4096, 1),
-    'rootfs.meta': encodeMeta({ baseTemplate: '/var/lib/images/minimal/rootfs.ext4' }),
-    'memfile.left-over': Buffer.alloc(0),
-  }
-  for (let index = 0; index < count; index++) {
-    const directory = join(to, `snapshot-${String(index).padStart(6, '0')}`)
-    mkdirSync(directory, { recursive: true })
-    for (const [name, content] of Object.entries(files)) writeFileSync(join(directory, name), content)
-  }
-}
 
 function timed(command: string, args: readonly string[]): number {
   const startedAt = performance.now()

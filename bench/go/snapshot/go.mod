@@ -1,0 +1,3 @@
+module vmsnapshot.io/bench/snapshot
+
+go 1.26
