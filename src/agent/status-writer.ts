@@ -3,9 +3,9 @@
 import { STATUS_FIELD_MANAGER } from '../api/group.ts'
 import type { VMSnapshot } from '../api/vmsnapshot.ts'
 import type { Logger } from '../kube/log.ts'
-import { applyBody } from '../kube/object.ts'
+import { applyBody, stampTransitions } from '../kube/object.ts'
 import type { Client } from '../kube/resource.ts'
-import { type StatusDraft, stampTransitions } from './status.ts'
+import type { StatusDraft } from './status.ts'
 
 /** While a directory keeps changing its details are written at most this often. */
 const detailIntervalMs = 5_000

@@ -1,7 +1,8 @@
 // What users see of one VMSnapshot: its conditions, and what goes with them. Pure; times of transition are stamped by `stampTransitions`.
-import { type Condition, type ConditionDraft, conditionOf, type Draft, type Verdict } from '../api/condition.ts'
+import { conditionOf, type Draft, type Verdict } from '../api/condition.ts'
 import type { Reason } from '../api/reasons.ts'
 import type { RemovalStatus, VMSnapshot, VMSnapshotStatus } from '../api/vmsnapshot.ts'
+import { timestamp } from '../kube/object.ts'
 import type { FindingCode, findingCodes } from '../snapshot/findings.ts'
 import type { DirectoryReport, Finding, Identity, ProblemCode, Report } from '../snapshot/report.ts'
 import { byAge, nameOf, relationOf } from './claims.ts'
@@ -147,23 +148,4 @@ export interface RemovalAttempt {
 export function statusWithRemoval(status: StatusDraft, { token, identity, now }: RemovalAttempt): StatusDraft {
   const removal: RemovalStatus = { startedAt: timestamp(now), bytesRemoved: 0, ...status.removal, ...identity, token }
   return { ...status, removal }
-}
-
-/** Gives each condition the time at which its status last changed: that of `previous`, where it is the same, else `now`. */
-export function stampTransitions<D extends { readonly conditions: readonly ConditionDraft[] }>(
-  draft: D,
-  previous: { readonly conditions?: readonly Condition[] | undefined } | undefined,
-  now: Date,
-): Omit<D, 'conditions'> & { readonly conditions: readonly Condition[] } {
-  const conditions = draft.conditions.map((condition) => {
-    const before = previous?.conditions?.find(({ type }) => type === condition.type)
-    const isSame = before !== undefined && before.status === condition.status
-    return { ...condition, lastTransitionTime: isSame ? before.lastTransitionTime : timestamp(now) }
-  })
-  return { ...draft, conditions }
-}
-
-/** metav1.Time: RFC 3339 with whole seconds. */
-function timestamp(time: Date): string {
-  return time.toISOString().replace(/\.\d+Z$/, 'Z')
 }

@@ -5,12 +5,11 @@ import type { VMSnapshot } from '../api/vmsnapshot.ts'
 import type { VMSnapshotNode } from '../api/vmsnapshotnode.ts'
 import type { APIError } from '../kube/connection.ts'
 import type { Store } from '../kube/informer.ts'
-import { applyBody, semanticallyEqual } from '../kube/object.ts'
+import { applyBody, semanticallyEqual, stampTransitions } from '../kube/object.ts'
 import type { Client } from '../kube/resource.ts'
 import type { Disk, Storage } from '../snapshot/disk.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { agentPartOf, nodeStatusOf, withoutFreeSpace } from './node-status.ts'
-import { stampTransitions } from './status.ts'
 import { decideStorage, type StorageDecision, type StorageVerdict } from './storage.ts'
 
 export interface StorageKeeperOptions {

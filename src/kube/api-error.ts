@@ -22,6 +22,8 @@ export interface APIErrorFacts {
   readonly status?: number
   /** metav1.Status.reason */
   readonly reason?: string
+  /** the reason of each cause in metav1.Status.details: what a general reason comes from */
+  readonly causes?: readonly string[]
   /** what the server asked for */
   readonly retryAfterMs?: number
 }
@@ -31,6 +33,7 @@ export class APIError extends Error {
   readonly kind: APIErrorKind
   readonly status: number | undefined
   readonly reason: string | undefined
+  readonly causes: readonly string[]
   readonly retryAfterMs: number | undefined
 
   constructor(kind: APIErrorKind, message: string, facts: APIErrorFacts = {}, cause?: unknown) {
@@ -38,17 +41,19 @@ export class APIError extends Error {
     this.kind = kind
     this.status = facts.status
     this.reason = facts.reason
+    this.causes = facts.causes ?? []
     this.retryAfterMs = facts.retryAfterMs
   }
 }
 
 /** What an answer with this status means. `body` is the parsed metav1.Status, or whatever came. */
 export function errorOf(request: string, status: number, retryAfter: string | undefined, body: unknown): APIError {
-  const { reason, message } = statusFields(body)
+  const { reason, message, causes } = statusFields(body)
   const retryAfterMs = parseRetryAfter(retryAfter, Date.now())
   const kind = kindOf(status, reason, retryAfterMs !== undefined)
   const facts = {
     status,
+    causes,
     ...(reason === undefined ? {} : { reason }),
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
   }
@@ -89,8 +94,18 @@ export function parseRetryAfter(value: string | undefined, nowMs: number): numbe
   return Number.isNaN(at) ? undefined : Math.max(0, at - nowMs)
 }
 
-function statusFields(body: unknown): { reason?: string; message?: string } {
-  if (typeof body !== 'object' || body === null) return {}
-  const { reason, message } = body as Record<string, unknown>
-  return { ...(typeof reason === 'string' ? { reason } : {}), ...(typeof message === 'string' ? { message } : {}) }
+function statusFields(body: unknown): { reason?: string; message?: string; causes: readonly string[] } {
+  if (typeof body !== 'object' || body === null) return { causes: [] }
+  const { reason, message, details } = body as Record<string, unknown>
+  return {
+    ...(typeof reason === 'string' ? { reason } : {}),
+    ...(typeof message === 'string' ? { message } : {}),
+    causes: causesOf(details),
+  }
+}
+
+function causesOf(details: unknown): readonly string[] {
+  const { causes } = (details ?? {}) as { causes?: unknown }
+  if (!Array.isArray(causes)) return []
+  return causes.map((cause) => cause?.reason).filter((reason) => typeof reason === 'string')
 }

@@ -1,4 +1,4 @@
-// Pure parts of writing objects: JSON Patch for finalizers, bodies of server-side apply, semantic equality.
+// Pure parts of writing objects: references, times, JSON Patch for finalizers, bodies of server-side apply, conditions, semantic equality.
 
 /** The metadata that this room reads of any object. */
 export interface KubeObject {
@@ -11,6 +11,35 @@ export interface KubeObject {
     readonly resourceVersion: string
     readonly finalizers?: readonly string[] | undefined
   }
+}
+
+/** Names an object in another one: an event, an owner. */
+export interface ObjectReference {
+  readonly apiVersion: string
+  readonly kind: string
+  readonly name: string
+  readonly namespace?: string
+  readonly uid?: string
+}
+
+/**
+ * The kind is given, because items of a list do not say theirs. Without resourceVersion: it would make every event one of its own.
+ */
+export function referenceTo(
+  { apiVersion, kind }: { readonly apiVersion: string; readonly kind: string },
+  { metadata: { name, namespace, uid } }: KubeObject,
+): ObjectReference {
+  return { apiVersion, kind, name, ...(namespace === undefined ? {} : { namespace }), uid }
+}
+
+/** metav1.Time: RFC 3339 with whole seconds. */
+export function timestamp(time: Date): string {
+  return time.toISOString().replace(/\.\d+Z$/, 'Z')
+}
+
+/** metav1.MicroTime: always six digits, else it is refused. */
+export function microTime(time: Date): string {
+  return time.toISOString().replace(/Z$/, '000Z')
 }
 
 export type JSONPatchOperation =
@@ -59,6 +88,28 @@ export function applyBody({ apiVersion, kind, metadata }: KubeObject, fields: ob
     metadata: { name, ...(namespace === undefined ? {} : { namespace }), resourceVersion },
     ...fields,
   }
+}
+
+/** The fields of a metav1.Condition that this room looks at. */
+interface ConditionStatus {
+  readonly type: string
+  readonly status: string
+}
+
+/** Gives each condition the time at which its status last changed: that of `previous`, where it is the same, else `now`. */
+export function stampTransitions<C extends ConditionStatus, D extends { readonly conditions: readonly C[] }>(
+  draft: D & { readonly conditions: readonly C[] },
+  previous:
+    | { readonly conditions?: readonly (ConditionStatus & { readonly lastTransitionTime: string })[] | undefined }
+    | undefined,
+  now: Date,
+): Omit<D, 'conditions'> & { readonly conditions: readonly (C & { readonly lastTransitionTime: string })[] } {
+  const conditions = draft.conditions.map((condition) => {
+    const before = previous?.conditions?.find(({ type }) => type === condition.type)
+    const isSame = before !== undefined && before.status === condition.status
+    return { ...condition, lastTransitionTime: isSame ? before.lastTransitionTime : timestamp(now) }
+  })
+  return { ...draft, conditions }
 }
 
 /** Equal but for key order, keys that are undefined, and lastTransitionTime. */

@@ -3,20 +3,7 @@
 // Guarantees: a key added while a worker has it is handed out again after `done`; a key added twice before it is handed out comes once;
 //   of several delayed adds of one key the earliest counts; after shutDown nothing is handed out.
 import { backoffMs } from './backoff.ts'
-
-/** setTimeout and its end, so that tests can bring their own time. */
-export interface Clock {
-  now(): number
-  after(delayMs: number, run: () => void): () => void
-}
-
-export const systemClock: Clock = {
-  now: () => performance.now(),
-  after: (delayMs, run) => {
-    const timer = setTimeout(run, delayMs)
-    return () => clearTimeout(timer)
-  },
-}
+import { type Clock, systemClock } from './clock.ts'
 
 /** As controller-runtime's defaults, but for the upper end: a disk that is broken for an hour is asked every five minutes. */
 const limits = { initialMs: 5, maximumMs: 5 * 60_000 }

@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { type Look, stampTransitions, statusOf, statusWithRemoval } from '../../src/agent/status.ts'
-import { conditionOf } from '../../src/api/condition.ts'
+import { type Look, statusOf, statusWithRemoval } from '../../src/agent/status.ts'
 import { aVMSnapshot } from '../support/builders.ts'
 import { aReport } from '../support/reports.ts'
 
@@ -95,31 +94,6 @@ describe('statusOf()', () => {
     const report = { kind: 'unknown', name: 'snap', path: '/x', problem } as const
     expect(statusOf({ object, claims: [], storage, report }, undefined).snapshot).toBeUndefined()
   })
-})
-
-test('stampTransitions() keeps the time of a condition whose status stays', () => {
-  const now = new Date('2026-05-05T05:05:05.678Z')
-  const earlier = '2026-01-01T00:00:00Z'
-  const draft = {
-    conditions: [
-      conditionOf('Exists', { status: 'True', reason: 'AllFilesPresent', message: 'other words' }),
-      conditionOf('Ready', { status: 'False', reason: 'StillChanging', message: '' }),
-      conditionOf('DeletionBlocked', { status: 'True', reason: 'InUse', message: '' }),
-    ],
-  }
-  const before = (type: string) => ({
-    type,
-    status: 'True' as const,
-    reason: 'Ready',
-    message: '',
-    lastTransitionTime: earlier,
-  })
-  const stamped = stampTransitions(draft, { conditions: [before('Exists'), before('Ready')] }, now)
-  expect(stamped.conditions.map(({ type, lastTransitionTime }) => [type, lastTransitionTime])).toEqual([
-    ['Exists', earlier],
-    ['Ready', '2026-05-05T05:05:05Z'],
-    ['DeletionBlocked', '2026-05-05T05:05:05Z'],
-  ])
 })
 
 describe('statusWithRemoval()', () => {

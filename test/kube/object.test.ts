@@ -1,6 +1,15 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { addFinalizer, applyBody, removeFinalizer, semanticallyEqual } from '../../src/kube/object.ts'
+import {
+  addFinalizer,
+  applyBody,
+  microTime,
+  referenceTo,
+  removeFinalizer,
+  semanticallyEqual,
+  stampTransitions,
+  timestamp,
+} from '../../src/kube/object.ts'
 
 const metadata = { name: 'a', namespace: 'n', uid: 'u', resourceVersion: '7' }
 const uid = { op: 'test', path: '/metadata/uid', value: 'u' }
@@ -42,6 +51,41 @@ test('applyBody() carries the resourceVersion that was read', () => {
     metadata: { name: 'a', namespace: 'n', resourceVersion: '7' },
     status: { a: 1 },
   })
+})
+
+test('referenceTo() names an object without its resourceVersion', () => {
+  const kind = { apiVersion: 'v1', kind: 'K' }
+  expect(referenceTo(kind, { metadata })).toEqual({ ...kind, name: 'a', namespace: 'n', uid: 'u' })
+  const { namespace: _, ...clusterScoped } = metadata
+  expect(referenceTo(kind, { metadata: clusterScoped })).toEqual({ ...kind, name: 'a', uid: 'u' })
+})
+
+test('times are written as the API server reads them', () => {
+  const time = new Date('2026-05-05T05:05:05.678Z')
+  expect([timestamp(time), microTime(time)]).toEqual(['2026-05-05T05:05:05Z', '2026-05-05T05:05:05.678000Z'])
+})
+
+test('stampTransitions() keeps the time of a condition whose status stays', () => {
+  const now = new Date('2026-05-05T05:05:05.678Z')
+  const earlier = '2026-01-01T00:00:00Z'
+  const draft = {
+    other: 'stays',
+    conditions: [
+      { type: 'Exists', status: 'True', message: 'other words' },
+      { type: 'Ready', status: 'False' },
+      { type: 'DeletionBlocked', status: 'True' },
+    ],
+  }
+  const before = (type: string) => ({ type, status: 'True', lastTransitionTime: earlier })
+  const expected = {
+    other: 'stays',
+    conditions: [
+      { type: 'Exists', status: 'True', message: 'other words', lastTransitionTime: earlier },
+      { type: 'Ready', status: 'False', lastTransitionTime: '2026-05-05T05:05:05Z' },
+      { type: 'DeletionBlocked', status: 'True', lastTransitionTime: '2026-05-05T05:05:05Z' },
+    ],
+  }
+  expect(stampTransitions(draft, { conditions: [before('Exists'), before('Ready')] }, now)).toEqual(expected)
 })
 
 describe('semanticallyEqual()', () => {

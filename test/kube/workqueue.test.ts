@@ -1,36 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type Clock, Workqueue } from '../../src/kube/workqueue.ts'
-
-class FakeClock implements Clock {
-  #now = 0
-  readonly #due: { readonly at: number; readonly run: () => void }[] = []
-
-  now(): number {
-    return this.#now
-  }
-
-  after(delayMs: number, run: () => void): () => void {
-    const entry = { at: this.#now + delayMs, run }
-    this.#due.push(entry)
-    return () => {
-      const index = this.#due.indexOf(entry)
-      if (index >= 0) this.#due.splice(index, 1)
-    }
-  }
-
-  get pending(): number {
-    return this.#due.length
-  }
-
-  advance(ms: number): void {
-    this.#now += ms
-    for (const entry of this.#due.filter(({ at }) => at <= this.#now).sort((a, b) => a.at - b.at)) {
-      this.#due.splice(this.#due.indexOf(entry), 1)
-      entry.run()
-    }
-  }
-}
+import { Workqueue } from '../../src/kube/workqueue.ts'
+import { FakeClock } from '../support/fake-clock.ts'
 
 function make() {
   const clock = new FakeClock()
