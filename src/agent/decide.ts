@@ -50,7 +50,7 @@ export type Effect =
   | { readonly kind: 'barrier'; readonly status: StatusDraft; readonly identity: Identity | undefined }
   /** takes the recorded directory away, proves it gone and frees the finalizer */
   | { readonly kind: 'remove'; readonly storageID: string; readonly identity: Identity | undefined }
-  | { readonly kind: 'freeFinalizer'; readonly why: 'Retained' | 'OtherClaim' }
+  | { readonly kind: 'freeFinalizer'; readonly why: 'Retained' | 'OtherClaim'; readonly storageID: string }
 
 /** May the directory of a deleting object go? */
 export type Permission =
@@ -62,7 +62,8 @@ export type Permission =
   | Blocked
 
 export function decide(observed: Observed): readonly Effect[] {
-  const { object } = observed
+  const { object, storage } = observed
+  if (storage.kind === 'standby') return []
   const held = isHeld(object)
   if (object.metadata.deletionTimestamp !== undefined) return held ? decideDeletion(observed) : []
   if (!held) return mayClaim(observed.owner) ? [{ kind: 'addFinalizer' }] : []
@@ -78,14 +79,17 @@ function decideDeletion(observed: Observed): readonly Effect[] {
   const { storage, report } = observed
   const permission = permissionOf(observed)
   if (permission.kind === 'blocked') return statusEffects(observed, permission)
-  if (permission.kind === 'retain') return [{ kind: 'freeFinalizer', why: 'Retained' }]
+  // Of storage that is not ready every rule of the first line says blocked.
+  if (storage.kind !== 'ready') return []
+  const { storageID } = storage
+  if (permission.kind === 'retain') return [{ kind: 'freeFinalizer', why: 'Retained', storageID }]
   if (!observed.barrierPassed) {
     const identity = recordedIdentity(observed)
     return [{ kind: 'barrier', status: statusOf(observed, undefined), identity }]
   }
-  if (permission.kind === 'yield') return [{ kind: 'freeFinalizer', why: 'OtherClaim' }]
-  if (storage.kind !== 'ready' || report.kind === 'unknown' || report.kind === 'unseen') return []
-  return [{ kind: 'remove', storageID: storage.storageID, identity: recordedIdentity(observed) }]
+  if (permission.kind === 'yield') return [{ kind: 'freeFinalizer', why: 'OtherClaim', storageID }]
+  if (report.kind === 'unknown' || report.kind === 'unseen') return []
+  return [{ kind: 'remove', storageID, identity: recordedIdentity(observed) }]
 }
 
 /** What the first barrier recorded, else what stands there now; it never changes once `status.removal` exists. */
@@ -103,9 +107,9 @@ function statusEffects(observed: Observed, blocked: Blocked | undefined): readon
   return semanticallyEqual(status, observed.object.status ?? {}) ? [] : [{ kind: 'writeStatus', status }]
 }
 
-/** Every rule in the order of the protocol: storage, the object itself, other claims, owner, definitions, disk. */
+/** Every rule in the order of the protocol: storage, the object itself, other claims, owner, definitions, lock, disk. */
 export function permissionOf(observed: Observed): Permission {
-  const rules = [byStorage, byPolicy, byForeignFinalizer, byClaims, byOwner, byDefinitions, byDisk]
+  const rules = [byStorage, byPolicy, byForeignFinalizer, byClaims, byOwner, byDefinitions, byLock, byDisk]
   for (const rule of rules) {
     const answer = rule(observed)
     if (answer !== undefined) return answer
@@ -116,7 +120,7 @@ export function permissionOf(observed: Observed): Permission {
 type Rule = (observed: Observed) => Permission | undefined
 
 const byStorage: Rule = ({ object, storage }) => {
-  if (storage.kind === 'unknown') return blocked(storage.reason, storage.message)
+  if (storage.kind !== 'ready') return blocked(storage.reason, storage.message)
   switch (belongingOf(object, storage)) {
     case 'here':
       return undefined
@@ -188,6 +192,11 @@ const byDefinitions: Rule = ({ definitions }) => {
       )
   }
 }
+
+const byLock: Rule = ({ storage }) =>
+  storage.kind === 'ready' && storage.unlocked !== undefined
+    ? blocked(problemReason(storage.unlocked.code), `nothing is removed without the lock: ${storage.unlocked.message}`)
+    : undefined
 
 const byDisk: Rule = ({ object, report, diskBlock }) => {
   if (report.kind === 'unseen') return blocked(report.reason, report.message)

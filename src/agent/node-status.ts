@@ -20,13 +20,13 @@ type NodeStatusDraft = Draft<VMSnapshotNodeStatus>
 export function nodeStatusOf({ node, storage, verdict, baseDir }: NodeObserved): NodeStatusDraft {
   const { conditions: _, ...recorded } = agentPartOf(node.status)
   const generation = node.metadata.generation
-  if (verdict.kind === 'unknown') {
+  if (verdict.kind !== 'ready') {
     return { ...recorded, baseDirectory: baseDir, conditions: [storageReady('Unknown', verdict, generation)] }
   }
   const { storageID, retiredStorageIDs } = verdict
   const ready = {
     reason: 'StorageReady',
-    message: `${baseDir} is storage ${storageID}${mountRemark(storage)}`,
+    message: `${baseDir} is storage ${storageID}${mountRemark(storage)}${lockRemark(verdict)}`,
   } as const
   return {
     ...recorded,
@@ -40,7 +40,7 @@ export function nodeStatusOf({ node, storage, verdict, baseDir }: NodeObserved):
 
 function storageReady(
   status: 'True' | 'Unknown',
-  why: Pick<Extract<StorageVerdict, { kind: 'unknown' }>, 'reason' | 'message'>,
+  why: Omit<Exclude<StorageVerdict, { kind: 'ready' }>, 'kind'>,
   generation: number | undefined,
 ) {
   return conditionOf('StorageReady', { status, ...why }, generation)
@@ -49,6 +49,11 @@ function storageReady(
 /** On the root file system of the node a missing mount cannot be told from an empty directory: said where people look. */
 function mountRemark(storage: Storage): string {
   return storage.kind === 'ready' && !storage.isMountPoint ? ', a directory that is not a mount point' : ''
+}
+
+/** Why it can be read and nothing of it removed, where that is so. */
+function lockRemark({ unlocked }: StorageVerdict & { kind: 'ready' }): string {
+  return unlocked === undefined ? '' : `; nothing is removed without the lock: ${unlocked.message}`
 }
 
 function sizesOf(storage: Storage) {

@@ -47,7 +47,7 @@ export class Observer {
     const report = await this.#report(object, storage)
     const seen: Observed = {
       object,
-      claims: this.claimsOf(object),
+      claims: this.#claimsOf(object),
       storage,
       report,
       owner,
@@ -59,8 +59,14 @@ export class Observer {
     return deleting ? { ...seen, diskBlock: await this.#diskBlock(seen) } : seen
   }
 
+  /** What costs neither a request nor a look at the disk, as it is now. The disk said nothing against it then, and looks again itself. */
+  renewed(observed: Observed, object: VMSnapshot): Observed {
+    const storage = this.#options.storage()
+    return { ...observed, object, storage, claims: this.#claimsOf(object), diskBlock: undefined }
+  }
+
   /** The other objects whose directory is the same one or lies below it, as the store has them now. */
-  claimsOf(object: VMSnapshot): readonly VMSnapshot[] {
+  #claimsOf(object: VMSnapshot): readonly VMSnapshot[] {
     const { store } = this.#options
     const name = object.spec.snapshotName
     const same = store.byIndex('directory', name).filter((other) => other.metadata.uid !== object.metadata.uid)
@@ -70,7 +76,7 @@ export class Observer {
   async #report(object: VMSnapshot, storage: StorageVerdict): Promise<Look> {
     const name = object.spec.snapshotName
     const path = `${this.#options.disk.baseDir}/${name}`
-    if (storage.kind === 'unknown') return { kind: 'unseen', path, reason: storage.reason, message: storage.message }
+    if (storage.kind !== 'ready') return { kind: 'unseen', path, reason: storage.reason, message: storage.message }
     if (belongingOf(object, storage) === 'here') return this.#inspect(name, storage.storageID)
     return { kind: 'unseen', path, reason: 'StorageChanged', message: elsewhere(object, storage) }
   }

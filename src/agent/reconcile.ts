@@ -80,14 +80,23 @@ export class Reconciler {
       case 'barrier':
         return this.#writeBarrier(key, observed.object, effect, context)
       case 'freeFinalizer':
-        context.log.info(
-          { vmSnapshot: key, why: effect.why, path: observed.report.path },
-          'directory stays, finalizer freed',
-        )
-        return this.#patch(key, removeFinalizer(observed.object, DIRECTORY_FINALIZER))
+        return this.#freeFinalizer(key, effect, observed, context)
       case 'remove':
         return this.#remove(key, effect.storageID, effect.identity, observed, context)
     }
+  }
+
+  /** The directory stays. Whoever has lost the lock leaves also this to the one that has it. */
+  async #freeFinalizer(
+    key: string,
+    { why, storageID }: Extract<Effect, { kind: 'freeFinalizer' }>,
+    { object, report }: Observed,
+    { log }: ReconcileContext,
+  ): Promise<Requeue | undefined> {
+    const lock = await this.#options.disk.lock(storageID)
+    if (lock.kind === 'held') return soon
+    log.info({ vmSnapshot: key, why, path: report.path }, 'directory stays, finalizer freed')
+    return this.#patch(key, removeFinalizer(object, DIRECTORY_FINALIZER))
   }
 
   async #remove(
@@ -111,8 +120,7 @@ export class Reconciler {
         isStillAllowed: () => this.#isStillAllowed(key, observed),
         purge: { signal, onProgress: this.#progress(key, uid, log) },
       }
-      const outcome: RemovalOutcome =
-        identity === undefined ? { kind: 'absent' } : await removeDirectory({ uid, name, storageID, identity }, steps)
+      const outcome = await removeDirectory({ uid, name, storageID, identity }, steps)
       const durationMs = Math.round(performance.now() - startedAt)
       log.info({ vmSnapshot: key, path: observed.report.path, durationMs, outcome }, 'removal ended')
       this.#options.onRemoval(outcome, durationMs)
@@ -174,12 +182,11 @@ export class Reconciler {
     }
   }
 
-  /** The last look before the point of no return: the store as it is now, everything else as it was observed after the barrier. */
+  /** The last look before the point of no return: store and storage as they are now, everything else as it was observed after the barrier. */
   #isStillAllowed(key: string, observed: Observed): boolean {
     const object = this.#options.store.get(key)
     if (object === undefined || object.metadata.uid !== observed.object.metadata.uid) return false
-    const now = { ...observed, object, claims: this.#options.observer.claimsOf(object), diskBlock: undefined }
-    return permissionOf(now).kind === 'remove'
+    return permissionOf(this.#options.observer.renewed(observed, object)).kind === 'remove'
   }
 
   async #writeStatus(

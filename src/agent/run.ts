@@ -29,6 +29,8 @@ const workers = 4
 const probeDeadlineMs = 10_000
 /** Everything is over 10 s after SIGTERM: what remains is for the last writes of a pass and for the disk to close. */
 const drainMs = 8_000
+/** An update of the DaemonSet must not cost more than this. */
+const lockRetryMs = 1_000
 
 /** The subcommand: resolves to the exit code once the agent has ended. Throws ConfigError, or an error that says why it could not start. */
 export async function runAgent(args: readonly string[]): Promise<number> {
@@ -95,6 +97,7 @@ function wire(config: AgentConfig, connection: Connection, log: Logger, metrics:
   const disk = openDisk({
     baseDir,
     settleTimeMs,
+    owner: nodeName,
     runningDir: config.runningDir,
     deadlineMs: config.diskDeadlineMs,
     onHint: (name) => hints.hint(name),
@@ -171,7 +174,7 @@ function wire(config: AgentConfig, connection: Connection, log: Logger, metrics:
 
 async function checkStorage(keeper: StorageKeeper, rescanIntervalMs: number): Promise<{ requeueAfterMs: number }> {
   await keeper.check()
-  return { requeueAfterMs: nextRescanMs(rescanIntervalMs) }
+  return { requeueAfterMs: keeper.isWaiting ? lockRetryMs : nextRescanMs(rescanIntervalMs) }
 }
 
 async function run(parts: Parts, nodeName: string, log: Logger, signal: AbortSignal): Promise<void> {

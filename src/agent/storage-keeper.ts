@@ -8,9 +8,10 @@ import type { Store } from '../kube/informer.ts'
 import { applyBody, semanticallyEqual, stampTransitions } from '../kube/object.ts'
 import type { Client } from '../kube/resource.ts'
 import type { Disk, Storage } from '../snapshot/disk.ts'
+import type { Problem } from '../snapshot/report.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { agentPartOf, nodeStatusOf, withoutFreeSpace } from './node-status.ts'
-import { decideStorage, type StorageDecision, type StorageVerdict } from './storage.ts'
+import { decideStorage, type StorageDecision, type StorageVerdict, withLock } from './storage.ts'
 
 export interface StorageKeeperOptions {
   readonly nodeName: string
@@ -63,14 +64,26 @@ export class StorageKeeper {
     return this.#hasVerdict.promise
   }
 
+  /** The lock may come any moment. */
+  get isWaiting(): boolean {
+    const { kind } = this.#verdict
+    return (
+      kind === 'standby' ||
+      (kind === 'ready' ? this.#verdict.unlocked !== undefined : this.#verdict.reason === 'LockHeld')
+    )
+  }
+
   get isRecovering(): boolean {
     return this.#isRecovering
   }
 
   /** The start-up rule, before the first object is even listed. */
   async start(): Promise<void> {
-    const storage = await this.#options.disk.storage()
-    if (storage.kind === 'ready') await this.#recover(storage.storageID)
+    const { disk } = this.#options
+    const storage = await disk.storage()
+    if (storage.kind !== 'ready') return
+    const lock = await disk.lock(storage.storageID)
+    if (lock.kind === 'mine') await this.#recover(storage.storageID)
   }
 
   /**
@@ -81,8 +94,8 @@ export class StorageKeeper {
     const storage = await this.#options.disk.storage()
     this.#lastLook = { storage, atMs: performance.now() }
     const decided = await this.#markIfDecided(this.#decide(storage))
-    const verdict = decided.kind === 'ready' ? await this.#putInOrder(decided) : decided
-    await this.#writeNode(storage, verdict)
+    const verdict = decided.kind === 'ready' ? await this.#takeOver(decided) : decided
+    if (verdict.kind !== 'standby') await this.#writeNode(storage, verdict)
     this.#hasVerdict.resolve()
     if (semanticallyEqual(verdict, this.#verdict)) return
     this.#verdict = verdict
@@ -103,31 +116,36 @@ export class StorageKeeper {
     return next.kind === 'mark' ? unmarkable : next
   }
 
+  /** The lock first, then the trash. */
+  async #takeOver(ready: StorageVerdict & { kind: 'ready' }): Promise<StorageVerdict> {
+    const { disk, nodeName } = this.#options
+    const verdict = withLock(ready, await disk.lock(ready.storageID), nodeName)
+    return verdict.kind === 'ready' ? this.#putInOrder(verdict) : verdict
+  }
+
   /** The trash first: an object must not be called absent while its directory lies there. */
   async #putInOrder(ready: StorageVerdict & { kind: 'ready' }): Promise<StorageVerdict> {
     const isIdle = this.#options.removalsInFlight() === 0
-    if (!isIdle && this.#recovered === ready.storageID) return ready
-    if (isIdle && (await this.#recover(ready.storageID))) return ready
-    return {
-      kind: 'unknown',
-      reason: 'TrashNotInOrder',
-      message: 'leftovers of earlier removals could not be dealt with yet',
-    }
+    const mayRename = isIdle && ready.unlocked === undefined
+    if (!mayRename && this.#recovered === ready.storageID) return ready
+    const problem = isIdle ? await this.#recover(ready.storageID) : undefined
+    if (isIdle && problem === undefined) return ready
+    const why = problem === undefined ? 'a removal is under way' : problem.message
+    const message = `leftovers of earlier removals could not be dealt with yet: ${why}`
+    return { kind: 'unknown', reason: 'TrashNotInOrder', message }
   }
 
-  async #recover(storageID: string): Promise<boolean> {
+  /** undefined: all is in order. */
+  async #recover(storageID: string): Promise<Problem | undefined> {
     this.#isRecovering = true
     try {
       const answer = await this.#options.disk.recover(storageID)
-      if (answer.kind === 'unknown') {
-        this.#options.log.warn({ problem: answer.problem }, 'trash could not be put in order')
-        return false
-      }
+      if (answer.kind === 'unknown') return answer.problem
       this.#recovered = storageID
       if (answer.finished.length + answer.restored.length + answer.nameTaken.length > 0) {
         this.#options.log.info({ ...answer }, 'trash put in order')
       }
-      return true
+      return undefined
     } finally {
       this.#isRecovering = false
     }

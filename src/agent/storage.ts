@@ -3,7 +3,8 @@
 import type { Reason } from '../api/reasons.ts'
 import type { VMSnapshot } from '../api/vmsnapshot.ts'
 import type { VMSnapshotNode } from '../api/vmsnapshotnode.ts'
-import type { Storage } from '../snapshot/disk.ts'
+import type { Lock, Storage } from '../snapshot/disk.ts'
+import type { Problem } from '../snapshot/report.ts'
 import { problemReason } from './status.ts'
 
 /** The base directory as a whole: usable under one identity, or why not. */
@@ -13,8 +14,12 @@ export type StorageVerdict =
       readonly storageID: string
       /** IDs whose disks a person gave up */
       readonly retiredStorageIDs: readonly string[]
+      /** why it can be read and nothing of it removed: the disk cannot carry the lock at present */
+      readonly unlocked?: Problem
     }
   | { readonly kind: 'unknown'; readonly reason: Reason; readonly message: string }
+  /** another agent of this node has the lock: everything is left to it, what is said as well */
+  | { readonly kind: 'standby'; readonly reason: Reason; readonly message: string }
 
 export interface StorageObserved {
   readonly storage: Storage
@@ -76,6 +81,21 @@ function changed(found: string, recorded: string): StorageDecision {
     'StorageChanged',
     `the base directory carries storage ${found}, on record is ${recorded}: mount the old one, or set spec.retireStorageID of the VMSnapshotNode to give it up`,
   )
+}
+
+/** Pure. What the answer of the lock makes of a base directory that is the one on record. */
+export function withLock(ready: StorageVerdict & { kind: 'ready' }, lock: Lock, nodeName: string): StorageVerdict {
+  switch (lock.kind) {
+    case 'mine':
+      return ready
+    case 'unknown':
+      return { ...ready, unlocked: lock.problem }
+    case 'held': {
+      const kind = lock.owner === nodeName ? 'standby' : 'unknown'
+      const holder = lock.owner === undefined ? 'a process that does not answer' : `the agent of node ${lock.owner}`
+      return { kind, reason: 'LockHeld', message: `the base directory is locked by ${holder}` }
+    }
+  }
 }
 
 export type Belonging = 'here' | 'elsewhere' | 'retired'

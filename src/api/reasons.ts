@@ -90,6 +90,10 @@ export const reasons = {
     'Leftovers of earlier removals below .vmsnapshot/trash could not be dealt with yet.',
     'See the log of the agent.',
   ),
+  LockHeld: text(
+    'Another process works on the base directory, or did and hangs: nothing is removed by two. The message says which.',
+    'End the other agent, or give each node a base directory of its own.',
+  ),
   PermissionDenied: text(
     'The agent may not read it; the message names the path.',
     'Let the agent run as the owner of the directories, or add the capability that docs/security.md names for it.',

@@ -1,11 +1,12 @@
 // The base directory and its marker: without the marker's ID nothing that is read or missing below it means anything,
 // because an unmounted disk looks like an empty directory.
-import { lstatSync, readFileSync, statfsSync, statSync } from 'node:fs'
+import { type BigIntStats, readFileSync, statfsSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { v4 as freshUUID, validate } from 'uuid'
 import { Directory } from './descriptor.ts'
 import type { Failed, Storage } from './disk.ts'
 import { OWN_DIRECTORY } from './layout.ts'
+import { type HeldLock, LockNotHeldError } from './lock.ts'
 import { errnoOf, problemOf } from './problem.ts'
 import type { Problem, ProblemCode } from './report.ts'
 
@@ -16,15 +17,18 @@ const markerMaxBytes = 64
 export class BaseDirectory {
   readonly path: string
   readonly root: Directory
+  readonly #lock: HeldLock | undefined
 
-  private constructor(path: string, root: Directory) {
+  private constructor(path: string, root: Directory, lock: HeldLock | undefined) {
     this.path = path
     this.root = root
+    this.#lock = lock
   }
 
-  static open(path: string): BaseDirectory | Failed {
+  /** `lock`: without it everything can be read and nothing renamed. */
+  static open(path: string, lock?: HeldLock): BaseDirectory | Failed {
     try {
-      return new BaseDirectory(path, Directory.open(path))
+      return new BaseDirectory(path, Directory.open(path), lock)
     } catch (error) {
       return { kind: 'unknown', problem: baseProblem(error, path) }
     }
@@ -55,14 +59,20 @@ export class BaseDirectory {
     own.sync()
   }
 
+  /** To be called right before each rename. Throws LockNotHeldError where another process may rename things here. */
+  assertLocked(): void {
+    if (this.#lock === undefined) throw new LockNotHeldError(`${this.path} was opened without its lock`)
+    this.#lock.assertHeld(this)
+  }
+
   [Symbol.dispose](): void {
     this.root[Symbol.dispose]()
   }
 }
 
 /** Opens the base directory and makes sure that it carries this ID. */
-export function openStorage(path: string, storageID: string): BaseDirectory | Failed {
-  const base = BaseDirectory.open(path)
+export function openStorage(path: string, storageID: string, lock?: HeldLock): BaseDirectory | Failed {
+  const base = BaseDirectory.open(path, lock)
   if (!(base instanceof BaseDirectory)) return base
   const marker = base.marker()
   if (marker === storageID) return base
@@ -73,16 +83,14 @@ export function openStorage(path: string, storageID: string): BaseDirectory | Fa
   return failed('StorageChanged', `${path} carries storage ${marker}, on record is ${storageID}`)
 }
 
-export function storageOf(path: string): Storage {
-  const base = BaseDirectory.open(path)
-  if (!(base instanceof BaseDirectory)) return base
-  using opened = base
-  const marker = opened.marker()
+export function storageOf(base: BaseDirectory): Storage {
+  const { path, root } = base
+  const marker = base.marker()
   if (typeof marker === 'object') return marker
   try {
-    const isMountPoint = isMountPointAt(path)
+    const isMountPoint = isMountPointAt(path, root.stat())
     if (marker === undefined) return { kind: 'unmarked', isMountPoint }
-    const { bsize, blocks, bavail, files, ffree, type } = statfsSync(path)
+    const { bsize, blocks, bavail, files, ffree, type } = statfsSync(root.pathOf('.'))
     return {
       kind: 'ready',
       storageID: marker,
@@ -113,9 +121,8 @@ function baseProblem(error: unknown, path: string): Problem {
   }
 }
 
-function isMountPointAt(path: string): boolean {
-  const here = statSync(path)
-  const above = lstatSync(dirname(path))
+function isMountPointAt(path: string, here: BigIntStats): boolean {
+  const above = statSync(dirname(path), { bigint: true })
   return here.dev !== above.dev || here.ino === above.ino || mounts().some(({ mountPoint }) => mountPoint === path)
 }
 

@@ -9,6 +9,7 @@ import {
   fstatSync,
   fsyncSync,
   ftruncateSync,
+  linkSync,
   lstatSync,
   mkdirSync,
   opendirSync,
@@ -206,6 +207,11 @@ export class Directory {
     renameSync(this.#path(name), target.#path(newName))
   }
 
+  /** A second name for a file in it. Throws EEXIST. */
+  link(name: EntryName, newName: EntryName): void {
+    linkSync(this.#path(name), this.#path(newName))
+  }
+
   unlink(name: EntryName): void {
     unlinkSync(this.#path(name))
   }
@@ -222,6 +228,11 @@ export class Directory {
   /** Where it stands at present, links resolved: as the kernel names it, also after somebody renamed it. */
   currentPath(): string {
     return readlinkSync(`/proc/self/fd/${this.#fd}`)
+  }
+
+  /** For calls that take no descriptor: short, so that it fits a socket's address, and valid until this is closed. */
+  pathOf(name: string): string {
+    return `/proc/self/fd/${this.#fd}/${name}`
   }
 
   [Symbol.dispose](): void {

@@ -24,9 +24,17 @@ export interface RemovalTarget {
   readonly name: string
   /** the base directory must carry this marker, or nothing happens */
   readonly storageID: string
-  /** what the first barrier recorded; nothing else is ever removed for this uid */
-  readonly identity: Identity
+  /** what the first barrier recorded, undefined: that there was none; nothing else is ever removed for this uid */
+  readonly identity: Identity | undefined
 }
+
+/** Whether this process may rename anything below the base directory. */
+export type Lock =
+  | { readonly kind: 'mine' }
+  /** `owner`: what the process that has it calls itself; undefined: it did not say so in time */
+  | { readonly kind: 'held'; readonly owner: string | undefined }
+  /** the file system cannot carry it at present, or an earlier call of this process hangs and may still act */
+  | Failed
 
 /** What blocks a removal on the disk side (rule 6). */
 export type DiskBlock = {
@@ -68,13 +76,15 @@ export type Recovered = {
 
 /**
  * Every method resolves; it never rejects for a state of the disk. A call past its deadline resolves to a `TimedOut` problem.
- * Order of a removal: inspect -> (barrier) -> checkRemovable -> stage -> (store looked at again) -> bury or unstage -> purge -> prove.
+ * Order of a removal: lock -> inspect -> (barrier) -> checkRemovable -> stage -> (store looked at again) -> bury or unstage -> purge -> prove.
  */
 export interface Disk {
   readonly baseDir: string
   storage(): Promise<Storage>
   /** makes the marker with a fresh UUID, O_EXCL; answers what stands there afterwards */
   mark(): Promise<Storage>
+  /** takes the lock, where it is not taken yet; without it nothing below is renamed, and nothing proven gone */
+  lock(storageID: string): Promise<Lock>
   inspect(name: string, storageID: string): Promise<Report>
   /** rule 6, before anything is renamed: is this a snapshot directory that may go? */
   checkRemovable(target: RemovalTarget): Promise<{ readonly kind: 'removable' } | DiskBlock | Failed>
@@ -94,7 +104,7 @@ export interface Disk {
     target: RemovalTarget,
     options?: PurgeOptions,
   ): Promise<(PurgeProgress & { kind: 'removed' | 'stopped' }) | Failed>
-  /** neither the name nor the trash holds the recorded directory */
+  /** neither the name nor the trash holds the recorded directory, and the lock is held */
   prove(
     target: RemovalTarget,
   ): Promise<{ readonly kind: 'gone' } | { readonly kind: 'present'; readonly where: string } | Failed>

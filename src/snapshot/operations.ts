@@ -1,56 +1,80 @@
 // What the worker can be asked to do: each operation opens the base directory, checks its marker and answers with a value.
 import { BaseDirectory, openStorage, storageOf } from './base-directory.ts'
-import type { Failed, Recovered, RemovalTarget, Storage } from './disk.ts'
+import type { Failed, Lock, Recovered, RemovalTarget, Storage } from './disk.ts'
 import { loopDeviceOn, runningVMOf } from './in-use.ts'
 import { inspectDirectory } from './inspect.ts'
+import { BaseLock, LockNotHeldError } from './lock.ts'
 import { LookCache } from './look-cache.ts'
-import { problemOf } from './problem.ts'
+import { errnoOf, problemOf } from './problem.ts'
 import { MountedBelowError, type PurgeCount } from './purge.ts'
 import * as removal from './remove.ts'
-import type { Report } from './report.ts'
+import type { ProblemCode, Report } from './report.ts'
 import { Trash } from './trash.ts'
 
 export interface OperationOptions {
   readonly baseDir: string
   readonly settleTimeMs: number
+  /** what this process is called by others that want the base directory, such as the name of its node */
+  readonly owner: string
   /** where the sandbox manager keeps `<name>.cow` of each running VM; undefined: nowhere that is known */
   readonly runningDir?: string | undefined
   /** one slice of a long removal, 200 unless told: other work gets its turn in between */
   readonly sliceMs?: number | undefined
 }
 
-export function operations({ baseDir, settleTimeMs, runningDir, sliceMs = 200 }: OperationOptions) {
+export function operations({ baseDir, settleTimeMs, owner, runningDir, sliceMs = 200 }: OperationOptions) {
   const cache = new LookCache()
+  const lock = new BaseLock(owner)
   const inUse = (path: string, name: string) =>
     loopDeviceOn(path) ?? (runningDir === undefined ? undefined : runningVMOf(name, runningDir))
 
-  function onStorage<T>(storageID: string, run: (base: BaseDirectory) => T): T | Failed {
-    const base = openStorage(baseDir, storageID)
+  const onStorage = <T>(storageID: string, run: (base: BaseDirectory) => T) =>
+    on(openStorage(baseDir, storageID, lock), run)
+  const onWhatIsThere = <T>(run: (base: BaseDirectory) => T) => on(BaseDirectory.open(baseDir), run)
+
+  function on<T>(base: BaseDirectory | Failed, run: (base: BaseDirectory) => T): T | Failed {
     if (!(base instanceof BaseDirectory)) return base
     using opened = base
     try {
       return run(opened)
     } catch (error) {
-      if (error instanceof MountedBelowError) return failed(`${baseDir}: ${error.message}`)
-      return { kind: 'unknown', problem: problemOf(error, baseDir) }
+      return failureOf(error, baseDir)
     }
   }
 
   return {
-    storage: (): Storage => storageOf(baseDir),
-    mark: (): Storage => {
-      const base = BaseDirectory.open(baseDir)
-      if (!(base instanceof BaseDirectory)) return base
-      try {
-        using opened = base
-        opened.mark()
-        using trash = Trash.ensure(opened)
-        trash.keepReserve()
-      } catch (error) {
-        return { kind: 'unknown', problem: problemOf(error, baseDir) }
-      }
-      return storageOf(baseDir)
+    storage: (): Storage => {
+      const storage = onWhatIsThere((base) => {
+        lock.leaveUnlessAt(base)
+        return storageOf(base)
+      })
+      // A file system cannot be unmounted while a socket on it is listened on, and one in trouble has to be.
+      if (storage.kind !== 'ready') lock.leave()
+      return storage
     },
+    /** the one operation that waits, for the answer of whoever has it */
+    lock: async (storageID: string): Promise<Lock> => {
+      const base = openStorage(baseDir, storageID)
+      if (!(base instanceof BaseDirectory)) return base
+      using opened = base
+      try {
+        return await lock.take(opened).catch((error) => {
+          if (errnoOf(error) !== 'ENOSPC') throw error
+          using trash = Trash.open(opened)
+          trash?.shrinkReserve()
+          return lock.take(opened)
+        })
+      } catch (error) {
+        return failureOf(error, baseDir)
+      }
+    },
+    mark: (): Storage =>
+      onWhatIsThere((base) => {
+        base.mark()
+        using trash = Trash.ensure(base)
+        trash.keepReserve()
+        return storageOf(base)
+      }),
     inspect: (name: string, storageID: string): Report => {
       const report = onStorage(storageID, (base) =>
         inspectDirectory(base, name, { settleTimeMs, nowMs: Date.now(), cache }),
@@ -87,6 +111,12 @@ export interface Unfinished {
 
 export type Operations = ReturnType<typeof operations>
 
-function failed(message: string): Failed {
-  return { kind: 'unknown', problem: { code: 'IOError', message } }
+function failureOf(error: unknown, path: string): Failed {
+  if (error instanceof LockNotHeldError) return failed('LockHeld', error.message)
+  if (error instanceof MountedBelowError) return failed('IOError', `${path}: ${error.message}`)
+  return { kind: 'unknown', problem: problemOf(error, path) }
+}
+
+function failed(code: ProblemCode, message: string): Failed {
+  return { kind: 'unknown', problem: { code, message } }
 }

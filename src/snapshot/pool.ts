@@ -3,6 +3,7 @@
 import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import type { Disk, Failed, PurgeOptions, Recovered, RemovalTarget } from './disk.ts'
+import { answerMs } from './lock.ts'
 import type { OperationOptions, Operations } from './operations.ts'
 import type { FromWorker, ToWorker } from './worker.ts'
 
@@ -53,6 +54,12 @@ class WorkerDisk implements Disk {
 
   mark() {
     return this.#call('mark')
+  }
+
+  /** What hangs may still rename something once it goes on: until then nothing else does. */
+  async lock(storageID: string) {
+    if (this.#hung === 0) return this.#call('lock', storageID)
+    return timedOut(`${this.#hung} earlier calls below ${this.baseDir} have not come back yet`)
   }
 
   async inspect(name: string, storageID: string) {
@@ -118,11 +125,11 @@ class WorkerDisk implements Disk {
   #call<M extends keyof Operations>(
     method: M,
     ...args: Parameters<Operations[M]>
-  ): Promise<ReturnType<Operations[M]> | Failed> {
+  ): Promise<Awaited<ReturnType<Operations[M]>> | Failed> {
     const { promise, resolve, reject } = Promise.withResolvers<unknown>()
     this.#queue.push({ id: this.#nextID++, method, args, resolve, reject })
     this.#next()
-    return promise as Promise<ReturnType<Operations[M]> | Failed>
+    return promise as Promise<Awaited<ReturnType<Operations[M]>> | Failed>
   }
 
   /** The deadline of a call begins when the worker gets it. */
@@ -135,7 +142,8 @@ class WorkerDisk implements Disk {
       this.#next()
       return
     }
-    const timer = setTimeout(() => this.#abandon(call), this.#options.deadlineMs)
+    const deadlineMs = this.#options.deadlineMs + (call.method === 'lock' ? answerMs : 0)
+    const timer = setTimeout(() => this.#abandon(call), deadlineMs)
     this.#running = { call, timer }
     this.#send({ kind: 'call', id: call.id, method: call.method, args: call.args })
   }
@@ -146,10 +154,10 @@ class WorkerDisk implements Disk {
   }
 
   #start(): Worker {
-    const { baseDir, settleTimeMs, runningDir, sliceMs } = this.#options
+    const { baseDir, settleTimeMs, owner, runningDir, sliceMs } = this.#options
     const url = new URL(`./worker${extname(import.meta.url)}`, import.meta.url)
     const worker = new Worker(url, {
-      workerData: { baseDir, settleTimeMs, runningDir, sliceMs } satisfies OperationOptions,
+      workerData: { baseDir, settleTimeMs, owner, runningDir, sliceMs } satisfies OperationOptions,
     })
     // A pending call keeps the process alive by its timer; an idle worker must not.
     worker.unref()

@@ -29,6 +29,7 @@ export function checkRemovable(
  */
 export function stage(base: BaseDirectory, target: RemovalTarget, notAfter: bigint, inUse: InUse): Staged {
   const { parents, leaf } = placeOf(target.name)
+  base.assertLocked()
   using trash = Trash.ensure(base)
   const [pending] = trash.pendingAround(target.name)
   if (pending !== undefined) return nameTaken(`${base.path}/${target.name} waits for ${pending.uid} in the trash`)
@@ -39,6 +40,7 @@ export function stage(base: BaseDirectory, target: RemovalTarget, notAfter: bigi
     trash.forgetName(target.uid)
     return { kind: 'expired' }
   }
+  base.assertLocked()
   // Crash from here to bury: the start-up rule renames it back.
   const grave = renameAway(parent, leaf, trash, target.uid)
   const difference = differenceIn(grave, base, target, inUse)
@@ -76,6 +78,7 @@ function differenceIn(grave: Grave, base: BaseDirectory, target: RemovalTarget, 
 
 /** Puts the directory back under its name. A name that is taken meanwhile is not touched. */
 export function unstage(base: BaseDirectory, { uid, name }: Names): { readonly kind: 'restored' } | DiskBlock {
+  base.assertLocked()
   const { parents, leaf } = placeOf(name)
   using trash = Trash.ensure(base)
   const isPending = trash.inGraves({ uid, name }, (grave) => grave.directory.statOf(grave.pendingName)) !== undefined
@@ -84,6 +87,7 @@ export function unstage(base: BaseDirectory, { uid, name }: Names): { readonly k
   if (parent === undefined || parent.statOf(leaf) !== undefined) {
     return nameTaken(`${base.path}/${name} is taken; the directory of that name waits in the trash as ${uid}`)
   }
+  base.assertLocked()
   inPendingGrave(trash, { uid, name }, (grave) => {
     grave.directory.rename(grave.pendingName, parent, leaf)
     parent.sync()
@@ -118,6 +122,7 @@ function ensure(root: Directory, segments: readonly string[]): Directory | undef
 
 /** The point of no return. */
 export function bury(base: BaseDirectory, { uid, name }: Names): { readonly kind: 'buried' } {
+  base.assertLocked()
   using trash = Trash.ensure(base)
   inPendingGrave(trash, { uid, name }, (grave) => {
     grave.directory.rename(grave.pendingName, grave.directory, grave.deadName)
@@ -149,7 +154,7 @@ function purgeIn({ directory, deadName }: Grave, count: PurgeCount, sliceMs: num
 
 export type Proof = { readonly kind: 'gone' } | { readonly kind: 'present'; readonly where: string }
 
-/** Neither the name nor the trash holds the recorded directory, and nothing that may go back there lies in the trash. */
+/** Neither the name nor the trash holds the recorded directory, nothing that may go back there lies in the trash, and nobody else is at it. */
 export function prove(base: BaseDirectory, target: RemovalTarget): Proof {
   const { parents, leaf } = placeOf(target.name)
   using trash = Trash.open(base)
@@ -160,18 +165,22 @@ export function prove(base: BaseDirectory, target: RemovalTarget): Proof {
   if (parent !== undefined && holds(parent, leaf, target)) {
     return { kind: 'present', where: `${base.path}/${target.name}` }
   }
+  base.assertLocked()
   return { kind: 'gone' }
 }
 
 function holds(parent: Directory, name: string, { identity }: RemovalTarget): boolean {
   const stat = parent.statOf(name)
-  return stat?.isDirectory() === true && sameIdentity(identityOf(stat), identity)
+  return identity !== undefined && stat?.isDirectory() === true && sameIdentity(identityOf(stat), identity)
 }
 
 /** One slice of the start-up rule: the answer once everything is in order, undefined while there is more to remove. */
 export function recover(base: BaseDirectory, sliceMs: number, finished: Set<string>): Recovered | undefined {
-  using trash = Trash.ensure(base)
+  using trash = Trash.open(base)
+  if (trash === undefined) return { kind: 'recovered', finished: [...finished], restored: [], nameTaken: [] }
   const { pending, dead, nameOnly } = trash.content()
+  // A disk that cannot carry the lock can still be read, as long as there is nothing to do.
+  if (pending.length + dead.length + nameOnly.length > 0) base.assertLocked()
   for (const uid of nameOnly) trash.forgetName(uid)
   for (const entry of dead) {
     finished.add(entry.uid)

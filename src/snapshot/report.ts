@@ -26,6 +26,7 @@ export type ProblemCode =
   | 'ChangedWhileReading'
   | 'TooManyEntries'
   | 'TrashNotInOrder'
+  | 'LockHeld'
 
 export interface Problem {
   readonly code: ProblemCode

@@ -10,7 +10,8 @@ const trashDirectory = 'trash'
 const nameSuffix = '.name'
 const deadSuffix = '.dead'
 const reserveName = '.reserve'
-const reserveContent = 'kept free for the removal of snapshots from a full disk\n'.repeat(1_024)
+/** A mebibyte: XFS makes no file, not even a socket, where it could not also make a chunk of inodes and a deeper directory. */
+const reserveContent = 'kept free for the removal of snapshots from a full disk\n'.repeat(18_725)
 const siblingPrefix = `${OWN_DIRECTORY}-`
 /** Four segments of 255 bytes and their slashes, with room to spare. */
 const nameMaxBytes = 4_096
@@ -158,6 +159,12 @@ export class Trash {
       const errno = errnoOf(error)
       if (errno !== 'ENOSPC' && errno !== 'EROFS' && errno !== 'EDQUOT') throw error
     }
+  }
+
+  /** Gives back nearly all of what is kept free, for the lock, without which nothing is removed. The file stays, to become one with a name. */
+  shrinkReserve(): void {
+    const { directory } = this
+    if (directory.statOf(reserveName) !== undefined) directory.overwrite(reserveName, reserveName)
   }
 
   /** A file that was the reserve goes back to being it. */

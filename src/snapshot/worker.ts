@@ -1,4 +1,4 @@
-// The worker thread: runs one operation at a time, synchronously, and forwards hints of the directory watch.
+// The worker thread: runs one operation at a time, synchronously but for the lock, and forwards hints of the directory watch.
 import { parentPort, workerData } from 'node:worker_threads'
 import { type OperationOptions, type Operations, operations } from './operations.ts'
 import { DirectoryWatch } from './watch.ts'
@@ -26,14 +26,14 @@ const watch = new DirectoryWatch({
   onUnwatched: (path, code) => send({ kind: 'unwatched', path, code }),
 })
 
-port.on('message', (message: ToWorker) => {
+port.on('message', async (message: ToWorker) => {
   if (message.kind === 'watch') {
     watch.set(message.names)
     return
   }
   const { id, method, args } = message
   try {
-    send({ kind: 'answer', id, value: table[method]?.(...args) })
+    send({ kind: 'answer', id, value: await table[method]?.(...args) })
   } catch (error) {
     send({ kind: 'thrown', id, error })
   }

@@ -53,6 +53,13 @@ describe('decide() on a living object', () => {
   })
 })
 
+test('decide() leaves everything to the other agent of the node that has the lock', () => {
+  const standby = { kind: 'standby', reason: 'LockHeld', message: '' } as const
+  for (const object of [aVMSnapshot(), aVMSnapshot().held(), aVMSnapshot().held().deleting()]) {
+    expect(decide(observed({ object: object.build(), storage: standby }))).toEqual([])
+  }
+})
+
 describe('decide() on a deletion', () => {
   test('does nothing for an object that is not ours any more', () => {
     expect(decide(observed({ object: aVMSnapshot().withFinalizers('example.org/x').deleting().build() }))).toEqual([])
@@ -81,13 +88,15 @@ describe('decide() on a deletion', () => {
 
   test('frees the finalizer with the directory in its place for Retain, before any barrier', () => {
     const object = aVMSnapshot().held().deleting().retaining().build()
-    expect(decide(observed({ object, barrierPassed: false }))).toEqual([{ kind: 'freeFinalizer', why: 'Retained' }])
+    expect(decide(observed({ object, barrierPassed: false }))).toEqual([
+      { kind: 'freeFinalizer', why: 'Retained', storageID: 'disk-1' },
+    ])
   })
 
   test('yields to another claim only behind the barrier', () => {
     const claims = [aVMSnapshot('other').held().build()]
     expect(decide(observed({ claims, barrierPassed: false }))[0]?.kind).toBe('barrier')
-    expect(decide(observed({ claims }))).toEqual([{ kind: 'freeFinalizer', why: 'OtherClaim' }])
+    expect(decide(observed({ claims }))).toEqual([{ kind: 'freeFinalizer', why: 'OtherClaim', storageID: 'disk-1' }])
   })
 
   test('says why it waits, and removes nothing', () => {
@@ -194,6 +203,19 @@ describe('permissionOf()', () => {
         report: { kind: 'notADirectory', name: 'snap', path: '/x', fileType: 'symlink' },
       },
       { kind: 'remove' },
+    ],
+    [
+      'the disk cannot carry the lock',
+      { storage: { ...storage, unlocked: { code: 'IOError', message: 'EROFS' } } },
+      blocked('IOError'),
+    ],
+    [
+      '... which Retain does not need',
+      {
+        object: removing().retaining().build(),
+        storage: { ...storage, unlocked: { code: 'IOError', message: 'EROFS' } },
+      },
+      { kind: 'retain' },
     ],
     [
       'the disk says no',

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
-import { decideStorage, type StorageObserved } from '../../src/agent/storage.ts'
+import { decideStorage, type StorageObserved, withLock } from '../../src/agent/storage.ts'
 import type { VMSnapshotNode } from '../../src/api/vmsnapshotnode.ts'
-import type { Storage } from '../../src/snapshot/disk.ts'
+import type { Lock, Storage } from '../../src/snapshot/disk.ts'
 
 function marked(storageID: string, isMountPoint = true): Storage {
   const sizes = { totalBytes: 1, availableBytes: 1, totalInodes: 1, availableInodes: 1 }
@@ -62,4 +62,29 @@ const cases: readonly [string, Partial<StorageObserved>, object][] = [
 test.each(cases)('%s', (_, observed, decision) => {
   const plain = { storage: unmarked, node: undefined, storageIDsOfObjects: new Set<string>(), requireMountPoint: false }
   expect(decideStorage({ ...plain, ...observed })).toMatchObject(decision)
+})
+
+const problem = { code: 'IOError', message: 'EROFS' } as const
+const locks: readonly [string, Lock, object][] = [
+  ['is ready with the lock', { kind: 'mine' }, { kind: 'ready' }],
+  [
+    'can be read without one where the disk carries none',
+    { kind: 'unknown', problem },
+    { kind: 'ready', unlocked: problem },
+  ],
+  ['is left to another agent of this node', { kind: 'held', owner: 'node-1' }, { kind: 'standby', reason: 'LockHeld' }],
+  [
+    'is unknown while the agent of another node has it, who is named',
+    { kind: 'held', owner: 'node-2' },
+    { kind: 'unknown', reason: 'LockHeld', message: expect.stringContaining('node-2') },
+  ],
+  [
+    '... or something that does not answer',
+    { kind: 'held', owner: undefined },
+    { kind: 'unknown', reason: 'LockHeld' },
+  ],
+]
+
+test.each(locks)('the base directory on record %s', (_, lock, verdict) => {
+  expect(withLock({ kind: 'ready', storageID: 'a', retiredStorageIDs: [] }, lock, 'node-1')).toMatchObject(verdict)
 })

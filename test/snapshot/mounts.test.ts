@@ -24,7 +24,14 @@ afterEach(async () => {
 })
 
 function open(deadlineMs = 20_000): Disk {
-  return openDisk({ baseDir: base.path, settleTimeMs: 0, deadlineMs, onHint: () => {}, onUnwatched: () => {} })
+  return openDisk({
+    baseDir: base.path,
+    settleTimeMs: 0,
+    owner: 'test',
+    deadlineMs,
+    onHint: () => {},
+    onUnwatched: () => {},
+  })
 }
 
 const image = (type: FileSystem, name = 'one') => makeImage(`${base.root}/${name}`, type)
@@ -33,6 +40,7 @@ const later = () => process.hrtime.bigint() + 60_000_000_000n
 async function marked(): Promise<string> {
   const storage = await disk.mark()
   if (storage.kind !== 'ready') throw new Error(`not marked: ${JSON.stringify(storage)}`)
+  await disk.lock(storage.storageID)
   return storage.storageID
 }
 
@@ -40,6 +48,7 @@ describe.skipIf(!canMount)('another file system below the base directory', () =>
   test('keeps a directory on it out of the way beside its name, and back, and away', async () => {
     mounts.tmpfs(base.at('images'))
     writeSmall(base.at('images/a'))
+    await disk.lock(base.storageID)
     const target = base.target('images/a')
     expect(await disk.stage(target, later())).toEqual({ kind: 'staged' })
     expect(readdirSync(base.at('images'))).toEqual([`.vmsnapshot-${target.uid}`])
@@ -56,6 +65,7 @@ describe.skipIf(!canMount)('another file system below the base directory', () =>
   })
 
   test('is never removed with a snapshot, neither at its top nor deeper', async () => {
+    await disk.lock(base.storageID)
     writeSmall(base.at('top'))
     mounts.tmpfs(base.at('top'))
     writeSmall(base.at('top'))
@@ -95,7 +105,7 @@ describe.each(fileSystems)('the base directory on a disk of its own, %s', (type)
     expect(await disk.storage()).toMatchObject({ isMountPoint: true, fileSystemType: type, storageID: first })
 
     // What was below the mount has its own marker.
-    execFileSync('umount', [base.path])
+    execFileSync('umount', ['--lazy', base.path])
     expect(await disk.inspect('snap', first)).toMatchObject({ problem: { code: 'StorageChanged' } })
     renameSync(base.at('.vmsnapshot'), `${base.root}/marker`)
     expect(await disk.inspect('snap', first)).toMatchObject({ problem: { code: 'MarkerMissing' } })
@@ -107,7 +117,7 @@ describe.each(fileSystems)('the base directory on a disk of its own, %s', (type)
     expect(await disk.inspect('snap', first)).toMatchObject({ problem: { code: 'StorageChanged' } })
     expect(await disk.recover(first)).toMatchObject({ problem: { code: 'StorageChanged' } })
 
-    execFileSync('umount', [base.path])
+    execFileSync('umount', ['--lazy', base.path])
     execFileSync('mount', ['-o', 'loop', one, base.path])
     expect(await disk.inspect('snap', first)).toMatchObject({ kind: 'directory', exists: true })
   })
@@ -117,10 +127,10 @@ describe.each(fileSystems)('the base directory on a disk of its own, %s', (type)
     const storageID = await marked()
     writeSmall(base.at('snap'))
     const target = { ...base.target('snap'), storageID }
-    execFileSync('mount', ['-o', 'remount,ro', base.path])
+    mounts.remount(base.path, 'ro')
     expect(await disk.inspect('snap', storageID)).toMatchObject({ kind: 'directory', exists: true })
     expect(await disk.stage(target, later())).toMatchObject({ problem: { code: 'IOError', errno: 'EROFS' } })
-    execFileSync('mount', ['-o', 'remount,rw', base.path])
+    mounts.remount(base.path, 'rw')
     expect(await disk.stage(target, later())).toEqual({ kind: 'staged' })
   })
 
@@ -128,14 +138,7 @@ describe.each(fileSystems)('the base directory on a disk of its own, %s', (type)
     mounts.image(base.path, image(type))
     const storageID = await marked()
     writeSmall(base.at('snap'))
-    spawnSync(
-      'sh',
-      [
-        '-c',
-        `fallocate -l 18M ${base.at('most')}; cat /dev/zero > ${base.at('filler')}; i=0; while echo x > ${base.at('filler')}.$i; do i=$((i+1)); done`,
-      ],
-      { timeout: 20_000 },
-    )
+    mounts.fill(base.path)
     expect(() => writeFileSync(base.at('one-more'), Buffer.alloc(8192))).toThrow('ENOSPC')
     const target = { ...base.target('snap'), storageID }
     expect(await disk.stage(target, later())).toEqual({ kind: 'staged' })
@@ -153,7 +156,7 @@ describe.each(fileSystems)('the base directory on a disk of its own, %s', (type)
     const target = { ...base.target('snap'), storageID }
     await disk.close()
     disk = open(1_000)
-    await disk.storage()
+    await disk.lock(storageID)
     // Thawed by a process of its own, so that nothing here can leave it frozen.
     const thaw = spawn('sh', ['-c', `fsfreeze -f ${base.path} && echo frozen && sleep 4; fsfreeze -u ${base.path}`])
     await new Promise((resolve) => thaw.stdout.once('data', resolve))
@@ -161,7 +164,13 @@ describe.each(fileSystems)('the base directory on a disk of its own, %s', (type)
     const startedAt = performance.now()
     expect(await disk.inspect('snap', storageID)).toMatchObject({ kind: 'directory' })
     expect(performance.now() - startedAt).toBeLessThan(2_500)
+    expect(await disk.lock(storageID)).toMatchObject({ problem: { code: 'TimedOut' } })
     await new Promise((resolve) => thaw.once('exit', resolve))
+    await until(
+      'the lock is taken again',
+      () => disk.lock(storageID),
+      ({ kind }) => kind === 'mine',
+    )
     await until(
       'it is in order',
       () => disk.recover(storageID),
@@ -195,6 +204,7 @@ describe.each(fileSystems)('the base directory on a disk of its own, %s', (type)
     }
     execFileSync('umount', [base.path])
     execFileSync('mount', ['-o', 'loop', `${base.root}/one`, base.path])
+    await disk.lock(storageID)
     expect(await disk.recover(storageID)).toMatchObject({ kind: 'recovered', finished: [going.uid], restored: [] })
     expect(await disk.inspect('snap', storageID)).toMatchObject({ kind: 'directory', exists: true })
   })

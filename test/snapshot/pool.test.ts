@@ -20,6 +20,7 @@ function disk(options: Partial<DiskOptions> = {}): Disk {
   const opened = openDisk({
     baseDir: base.path,
     settleTimeMs: 0,
+    owner: 'test',
     deadlineMs: 10_000,
     onHint: () => {},
     onUnwatched: () => {},
@@ -37,6 +38,7 @@ describe('the disk behind its worker', () => {
     const later = process.hrtime.bigint() + 10_000_000_000n
     const answers = await Promise.all([
       door.storage(),
+      door.lock(base.storageID),
       door.inspect('snap', base.storageID),
       door.checkRemovable(target),
       door.stage(target, later),
@@ -47,6 +49,7 @@ describe('the disk behind its worker', () => {
     ])
     expect(answers.map(({ kind }) => kind)).toEqual([
       'ready',
+      'mine',
       'directory',
       'removable',
       'staged',
@@ -62,6 +65,7 @@ describe('the disk behind its worker', () => {
     for (let file = 0; file < 3_000; file++) writeFileSync(base.at('snap', `f${file}`), '')
     const target = base.target('snap')
     const door = disk({ sliceMs: 1 })
+    await door.lock(base.storageID)
     await door.stage(target, process.hrtime.bigint() + 10_000_000_000n)
     await door.bury(target)
     const ending = new AbortController()
@@ -81,6 +85,7 @@ describe('the disk behind its worker', () => {
     const door = openDisk({
       baseDir: base.root,
       settleTimeMs: 0,
+      owner: 'test',
       deadlineMs: 10_000,
       onHint: () => {},
       onUnwatched: () => {},

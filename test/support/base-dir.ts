@@ -4,6 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { BaseDirectory, storageOf } from '../../src/snapshot/base-directory.ts'
 import type { RemovalTarget } from '../../src/snapshot/disk.ts'
+import type { HeldLock } from '../../src/snapshot/lock.ts'
+
+/** The lock of a test that calls the steps of a removal itself: nobody else is there. */
+export const alone: HeldLock = { assertHeld: () => {} }
 
 export class TestBaseDir {
   readonly root: string
@@ -16,13 +20,13 @@ export class TestBaseDir {
     mkdirSync(this.path)
     using base = this.open()
     base.mark()
-    const storage = storageOf(this.path)
+    const storage = storageOf(base)
     if (storage.kind !== 'ready') throw new Error(`not marked: ${JSON.stringify(storage)}`)
     this.storageID = storage.storageID
   }
 
   open(): BaseDirectory {
-    const base = BaseDirectory.open(this.path)
+    const base = BaseDirectory.open(this.path, alone)
     if (!(base instanceof BaseDirectory)) throw new Error(base.problem.message)
     return base
   }

@@ -40,6 +40,23 @@ export class Mounts {
     this.mount(path, '-o', 'loop', image)
   }
 
+  /** What lies on top at `path`; throws where something keeps it busy. */
+  unmount(path: string, ...options: readonly string[]): void {
+    execFileSync('umount', [...options, path], { stdio: 'pipe' })
+    this.#mounted.splice(this.#mounted.lastIndexOf(path), 1)
+  }
+
+  remount(path: string, option: 'ro' | 'rw'): void {
+    execFileSync('mount', ['-o', `remount,${option}`, path])
+  }
+
+  /** To the last block and the last inode. */
+  fill(path: string): void {
+    const most = `fallocate -l 18M ${path}/most; cat /dev/zero > ${path}/filler`
+    const rest = `i=0; while echo x > ${path}/filler.$i; do i=$((i+1)); done`
+    spawnSync('sh', ['-c', `${most}; ${rest}`], { timeout: 20_000 })
+  }
+
   /** Shows `from` at `path`, served by a process of its own; its process ID. */
   fuse(path: string, from: string): number {
     mkdirSync(path, { recursive: true })

@@ -2,12 +2,13 @@
 import { BaseDirectory } from '../../src/snapshot/base-directory.ts'
 import type { RemovalTarget } from '../../src/snapshot/disk.ts'
 import * as removal from '../../src/snapshot/remove.ts'
+import { alone } from './base-dir.ts'
 
 const [path = '', target = ''] = process.argv.slice(2)
 const snapshot = JSON.parse(target) as RemovalTarget
 
 function on<T>(step: (base: BaseDirectory) => T): T {
-  const base = BaseDirectory.open(path)
+  const base = BaseDirectory.open(path, alone)
   if (!(base instanceof BaseDirectory)) throw new Error(base.problem.message)
   using opened = base
   return step(opened)

@@ -1,6 +1,6 @@
 // What an integration test plays on: a namespace of its own in the suite's cluster, nodes with a directory each, and agents on them.
 import { randomUUID } from 'node:crypto'
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { inject } from 'vitest'
@@ -60,6 +60,11 @@ export class Scene {
     const kubeconfig = await this.cluster.agentKubeconfig(name)
     const baseDir = join(this.#directory, name, 'snapshots')
     mkdirSync(baseDir, { recursive: true })
+    return new TestNode(name, baseDir, kubeconfig, (agent) => this.#agents.push(agent))
+  }
+
+  /** The same node with another base directory. */
+  moved({ name, kubeconfig }: TestNode, baseDir: string): TestNode {
     return new TestNode(name, baseDir, kubeconfig, (agent) => this.#agents.push(agent))
   }
 
@@ -137,13 +142,22 @@ export class TestNode {
     return join(this.baseDir, ...names)
   }
 
+  get #logFile(): string {
+    return join(this.baseDir, '..', 'agent.log')
+  }
+
+  /** What all of its agents have logged. */
+  get log(): string {
+    return readFileSync(this.#logFile, 'utf8')
+  }
+
   /** `flags` come after the quick ones, so that they win. */
   start(flags: readonly string[] = [], how: Pick<AgentOptions, 'through' | 'program'> = {}): AgentProcess {
     const agent = new AgentProcess({
       nodeName: this.name,
       baseDir: this.baseDir,
       kubeconfig: this.kubeconfig,
-      logFile: join(this.baseDir, '..', 'agent.log'),
+      logFile: this.#logFile,
       flags: [...quickFlags, ...flags],
       ...how,
     })
