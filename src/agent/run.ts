@@ -194,7 +194,7 @@ async function run(parts: Parts, nodeName: string, log: Logger, signal: AbortSig
 /** process.exit would wait for a thread that hangs in a system call. */
 async function closeDisk({ disk }: Parts, log: Logger): Promise<void> {
   if ((await disk.close()) !== 'hung') return
-  log.warn({}, 'a disk call hangs: the process ends itself with SIGKILL')
+  log.warn({}, 'a disk call hangs: the process ends itself')
   process.kill(process.pid, 'SIGKILL')
   // Still here: the first process of a container takes no SIGKILL from inside. Nobody ignores an abort.
   process.abort()

@@ -59,6 +59,7 @@ export class Connection {
   readonly #slots: Slots
   #agent: Agent | undefined
   #agentKey = ''
+  #isClosed = false
 
   /** Throws Error, one line, where the kubeconfig is not usable. Connects with the first request only. */
   constructor(options: ConnectionOptions) {
@@ -92,7 +93,9 @@ export class Connection {
     this.#agent = undefined
   }
 
+  /** Ends every request with an error; none is sent from now on. */
   close(): void {
+    this.#isClosed = true
     this.renew()
   }
 
@@ -186,7 +189,10 @@ export class Connection {
   }
 
   async #send(request: APIRequest, credentials: Credentials, signal: AbortSignal): Promise<IncomingMessage> {
-    const send = () => sendOnce(request, credentials, this.#agentFor(credentials), this.#options.userAgent, signal)
+    const send = () => {
+      if (this.#isClosed) throw new APIError('Transient', 'the connection is closed')
+      return sendOnce(request, credentials, this.#agentFor(credentials), this.#options.userAgent, signal)
+    }
     try {
       return await send()
     } catch (error) {

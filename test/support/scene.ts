@@ -53,11 +53,11 @@ export class Scene {
     await this.connection.request({ method: 'POST', path: '/api/v1/namespaces', body })
   }
 
-  /** A node with an empty base directory and no agent yet. */
-  async addNode(): Promise<TestNode> {
+  /** A node with an empty base directory and no agent yet. `server`: the address at which the agent finds the API server, such as a proxy's. */
+  async addNode(server?: string): Promise<TestNode> {
     const name = `node-${randomUUID().slice(0, 8)}`
     await this.cluster.addNode(name)
-    const kubeconfig = await this.cluster.agentKubeconfig(name)
+    const kubeconfig = await this.cluster.agentKubeconfig(name, server)
     const baseDir = join(this.#directory, name, 'snapshots')
     mkdirSync(baseDir, { recursive: true })
     return new TestNode(name, baseDir, kubeconfig, (agent) => this.#agents.push(agent))
