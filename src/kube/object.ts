@@ -1,12 +1,14 @@
 // Pure parts of writing objects: references, times, JSON Patch for finalizers, bodies of server-side apply, conditions, semantic equality.
 
+interface NamedObject {
+  readonly metadata: { readonly name: string; readonly namespace?: string | undefined }
+}
+
 /** The metadata that this room reads of any object. */
-export interface KubeObject {
+export interface KubeObject extends NamedObject {
   readonly apiVersion?: string | undefined
   readonly kind?: string | undefined
-  readonly metadata: {
-    readonly name: string
-    readonly namespace?: string | undefined
+  readonly metadata: NamedObject['metadata'] & {
     readonly uid: string
     readonly resourceVersion: string
     readonly finalizers?: readonly string[] | undefined
@@ -40,6 +42,13 @@ export function timestamp(time: Date): string {
 /** metav1.MicroTime: always six digits, else it is refused. */
 export function microTime(time: Date): string {
   return time.toISOString().replace(/Z$/, '000Z')
+}
+
+/** `namespace/name`, or `name` for a cluster-scoped object. */
+export type ObjectKey = string
+
+export function keyOf({ metadata: { namespace, name } }: NamedObject): ObjectKey {
+  return namespace === undefined ? name : `${namespace}/${name}`
 }
 
 export type JSONPatchOperation =

@@ -1,6 +1,9 @@
 // One kind of object behind typed verbs. The kind is given as data, and the caller's parser makes the type.
 import type { Connection, Query } from './connection.ts'
-import type { JSONPatchOperation, KubeObject } from './object.ts'
+import type { JSONPatchOperation, ObjectKey } from './object.ts'
+import { parseList } from './watch-format.ts'
+
+export { keyOf, type ObjectKey } from './object.ts'
 
 /** A kind of object. `parse` throws for what is none of it. */
 export interface Resource<T> {
@@ -10,13 +13,6 @@ export interface Resource<T> {
   readonly plural: string
   readonly namespaced: boolean
   readonly parse: (value: unknown) => T
-}
-
-/** `namespace/name`, or `name` for a cluster-scoped object. */
-export type ObjectKey = string
-
-export function keyOf({ metadata }: KubeObject): ObjectKey {
-  return metadata.namespace === undefined ? metadata.name : `${metadata.namespace}/${metadata.name}`
 }
 
 export function splitKey(key: ObjectKey): { namespace: string | undefined; name: string } {
@@ -38,6 +34,13 @@ export interface Preconditions {
   readonly resourceVersion?: string
 }
 
+export interface ListOptions {
+  readonly namespace?: string
+  readonly labelSelector?: string
+  readonly fieldSelector?: string
+  readonly limit?: number
+}
+
 /** Every verb throws APIError. */
 export class Client<T> {
   readonly #connection: Connection
@@ -52,9 +55,24 @@ export class Client<T> {
     return this.#resource.parse(await this.#connection.request({ method: 'GET', path: this.#path(key) }))
   }
 
-  async create(object: object, namespace?: string): Promise<T> {
+  /** All of them at once: for selectors that select few. */
+  async list({ namespace, limit, ...selectors }: ListOptions): Promise<readonly T[]> {
     const path = collectionPath(this.#resource, namespace)
-    return this.#resource.parse(await this.#connection.request({ method: 'POST', path, body: object }))
+    const query = { ...selectors, limit: limit === undefined ? undefined : String(limit) }
+    const { items } = parseList(await this.#connection.request({ method: 'GET', path, query }))
+    return items.map((item) => this.#resource.parse(item))
+  }
+
+  /** `fieldManager`: who shall own the fields; by default it is named after the program. */
+  async create(object: object, namespace?: string, fieldManager?: string): Promise<T> {
+    const path = collectionPath(this.#resource, namespace)
+    const query = { fieldManager }
+    return this.#resource.parse(await this.#connection.request({ method: 'POST', path, query, body: object }))
+  }
+
+  /** With the resourceVersion in `object`, one that changed meanwhile is an error of kind Conflict. */
+  async replace(key: ObjectKey, object: object): Promise<T> {
+    return this.#resource.parse(await this.#connection.request({ method: 'PUT', path: this.#path(key), body: object }))
   }
 
   /** JSON Patch. A `test` that fails is an error of kind Invalid. */
