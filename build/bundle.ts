@@ -24,7 +24,7 @@ const unreached: Readonly<Record<string, readonly string[]>> = {
     'openid-client',
     'jsonpath-plus',
   ],
-  pino: ['thread-stream', '@pinojs/redact'],
+  pino: ['./transport', './lib/transport', './lib/multistream', '@pinojs/redact'],
   'prom-client': [
     './lib/summary',
     './lib/pushgateway',
@@ -49,7 +49,7 @@ const trimmed: Plugin = {
     onResolve({ filter: /./ }, ({ path, importer }) => {
       const theirs = Object.entries(unreached).find(([name]) => importer.includes(`/${name}/`))
       if (theirs?.[1].includes(path)) return { path, namespace: 'unreached' }
-      return theirs !== undefined && path === 'js-yaml' ? { path, namespace: 'lazy' } : undefined
+      return path === 'js-yaml' ? { path, namespace: 'lazy' } : undefined
     })
     onLoad({ filter: /./, namespace: 'unreached' }, ({ path }) => ({ contents: throwing(path) }))
     onLoad({ filter: /./, namespace: 'lazy' }, () => ({ contents: lazyYaml }))

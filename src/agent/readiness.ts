@@ -23,7 +23,7 @@ function unsynced({ informers }: ReadinessOptions): readonly string[] {
 
 function withoutStorage({ keeper, rescanIntervalMs }: ReadinessOptions, nowMs: number): readonly string[] {
   const { verdict, lastLook } = keeper
-  if (verdict.kind === 'unknown') return [`base directory: ${verdict.reason}: ${verdict.message}`]
+  if (verdict.kind !== 'ready') return [`base directory: ${verdict.reason}: ${verdict.message}`]
   const sinceMs = nowMs - (lastLook?.atMs ?? 0)
   if (sinceMs <= rescanIntervalMs + lateMs) return []
   return [`base directory: last looked at ${Math.round(sinceMs / 1000)} s ago`]

@@ -12,6 +12,7 @@ import type { Disk, PurgeProgress } from '../snapshot/disk.ts'
 import type { Identity } from '../snapshot/report.ts'
 import { treeOf } from './claims.ts'
 import { decide, type Effect, type Observed, permissionOf } from './decide.ts'
+import type { AgentEvents } from './events.ts'
 import type { Observer } from './observe.ts'
 import { Related } from './related.ts'
 import { type RemovalOutcome, removeDirectory } from './removal.ts'
@@ -35,6 +36,7 @@ export interface ReconcilerOptions {
   readonly mayRemove: () => boolean
   readonly keyOf: (object: VMSnapshot) => string
   readonly onRemoval: (outcome: RemovalOutcome, durationMs: number) => void
+  readonly events: AgentEvents
 }
 
 interface Barrier {
@@ -53,7 +55,7 @@ export class Reconciler {
 
   constructor(options: ReconcilerOptions) {
     this.#options = options
-    this.#status = new StatusWriter(options.client)
+    this.#status = new StatusWriter(options.client, (object, status) => options.events.statusWritten(object, status))
     this.#related = new Related(options)
   }
 
@@ -96,7 +98,9 @@ export class Reconciler {
     const lock = await this.#options.disk.lock(storageID)
     if (lock.kind === 'held') return soon
     log.info({ vmSnapshot: key, why, path: report.path }, 'directory stays, finalizer freed')
-    return this.#patch(key, removeFinalizer(object, DIRECTORY_FINALIZER))
+    const next = await this.#patch(key, removeFinalizer(object, DIRECTORY_FINALIZER))
+    if (next === undefined && why === 'Retained') this.#options.events.retained(object, report.path)
+    return next
   }
 
   async #remove(
@@ -124,6 +128,9 @@ export class Reconciler {
       const durationMs = Math.round(performance.now() - startedAt)
       log.info({ vmSnapshot: key, path: observed.report.path, durationMs, outcome }, 'removal ended')
       this.#options.onRemoval(outcome, durationMs)
+      if (outcome.kind === 'removed') {
+        this.#options.events.removed(observed.object, observed.report.path, outcome.bytes)
+      }
       return await this.#afterRemoval(key, outcome, observed, log)
     } finally {
       this.#barriers.delete(uid)

@@ -1,4 +1,6 @@
 // The agent process: wiring in start order, and its end. No decisions.
+import { hostname } from 'node:os'
+import { GROUP } from '../api/group.ts'
 import { type VMSnapshot, vmSnapshotResource } from '../api/vmsnapshot.ts'
 import { vmSnapshotNodeResource } from '../api/vmsnapshotnode.ts'
 import { vmSnapshotSetResource } from '../api/vmsnapshotset.ts'
@@ -6,17 +8,19 @@ import { type AgentConfig, agentConfig, agentSettings, describeSettings } from '
 import { Connection } from '../kube/connection.ts'
 import { Controller } from '../kube/controller.ts'
 import { readDefinitions } from '../kube/definitions.ts'
+import { EventRecorder } from '../kube/events.ts'
 import { Informer } from '../kube/informer.ts'
 import { Client, keyOf } from '../kube/resource.ts'
 import { openDisk } from '../snapshot/pool.ts'
 import { StatusServer } from '../telemetry/http.ts'
 import { createLogger, type Logger } from '../telemetry/log.ts'
-import { observeLoop, observeRequests } from '../telemetry/observers.ts'
+import { observeEvents, observeLoop, observeRequests } from '../telemetry/observers.ts'
 import { createMetrics } from '../telemetry/process.ts'
 import type { MetricsRegistry } from '../telemetry/registry.ts'
 import { followSignals } from '../telemetry/signals.ts'
 import { version } from '../telemetry/version.ts'
 import { claimIndexers } from './claims.ts'
+import { AgentEvents } from './events.ts'
 import { Hints } from './hints.ts'
 import { countInspection, countRemoval, tellAtScrape } from './metrics.ts'
 import { type ClusterReads, Observer } from './observe.ts'
@@ -29,6 +33,7 @@ const workers = 4
 const probeDeadlineMs = 10_000
 /** Everything is over 10 s after SIGTERM: what remains is for the last writes of a pass and for the disk to close. */
 const drainMs = 8_000
+const eventsMs = 500
 /** An update of the DaemonSet must not cost more than this. */
 const lockRetryMs = 1_000
 
@@ -58,6 +63,7 @@ export async function runAgent(args: readonly string[]): Promise<number> {
     if (!ending.aborted) throw error
   } finally {
     parts.hints.close()
+    await parts.recorder.close(eventsMs)
     await closeDisk(parts, log)
     connection.close()
     server?.close()
@@ -116,6 +122,14 @@ function wire(config: AgentConfig, connection: Connection, log: Logger, metrics:
     allowRemoval,
     onInspected: (report, durationMs) => countInspection(metrics, report, durationMs),
   })
+  const recorder = new EventRecorder({
+    connection,
+    reportingController: `${GROUP}/agent`,
+    reportingInstance: hostname(),
+    log,
+    observer: observeEvents(metrics),
+  })
+  const events = new AgentEvents(recorder, () => nodes.store.get(nodeName))
   const reconciler = new Reconciler({
     client: new Client(connection, vmSnapshotResource),
     store,
@@ -127,6 +141,7 @@ function wire(config: AgentConfig, connection: Connection, log: Logger, metrics:
     mayRemove: () => !keeper.isRecovering,
     keyOf,
     onRemoval: (outcome, durationMs) => countRemoval(metrics, outcome, durationMs),
+    events,
   })
   const keeper = new StorageKeeper({
     nodeName,
@@ -137,6 +152,7 @@ function wire(config: AgentConfig, connection: Connection, log: Logger, metrics:
     requireMountPoint,
     removalsInFlight: () => reconciler.removalsInFlight,
     log,
+    events,
     onChange: () => enqueueAll(store.list()),
   })
   const controller = new Controller({
@@ -169,7 +185,7 @@ function wire(config: AgentConfig, connection: Connection, log: Logger, metrics:
   const healthz = () => []
   const readyz = () =>
     readiness({ informers: { VMSnapshots: objects, VMSnapshotNodes: nodes }, keeper, rescanIntervalMs })
-  return { objects, nodes, hints, disk, keeper, controller, storage, metrics, healthz, readyz }
+  return { objects, nodes, hints, disk, keeper, controller, storage, recorder, metrics, healthz, readyz }
 }
 
 async function checkStorage(keeper: StorageKeeper, rescanIntervalMs: number): Promise<{ requeueAfterMs: number }> {

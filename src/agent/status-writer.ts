@@ -14,11 +14,14 @@ const conditionIntervalMs = 1_000
 
 export class StatusWriter {
   readonly #client: Client<VMSnapshot>
+  readonly #onWritten: (object: VMSnapshot, status: StatusDraft) => void
   /** by uid, on the monotonic clock */
   readonly #writtenAtMs = new Map<string, number>()
 
-  constructor(client: Client<VMSnapshot>) {
+  /** `onWritten` gets the object with its status from before. */
+  constructor(client: Client<VMSnapshot>, onWritten: (object: VMSnapshot, status: StatusDraft) => void) {
     this.#client = client
+    this.#onWritten = onWritten
   }
 
   /** Milliseconds until it may be written, where it was written just now; undefined once it is written. Throws APIError. */
@@ -41,6 +44,7 @@ export class StatusWriter {
     const body = applyBody(object, { status: stampTransitions(status, object.status, new Date()) })
     const options = { fieldManager: STATUS_FIELD_MANAGER, force: true, subresource: 'status' } as const
     await this.#client.apply(key, body, options)
+    this.#onWritten(object, status)
     if (summaryOf(object.status) !== summaryOf(status)) log.info({ vmSnapshot: key, ...verdictsOf(status) }, 'status')
   }
 

@@ -10,6 +10,7 @@ import type { Client } from '../kube/resource.ts'
 import type { Disk, Storage } from '../snapshot/disk.ts'
 import type { Problem } from '../snapshot/report.ts'
 import type { Logger } from '../telemetry/log.ts'
+import type { AgentEvents } from './events.ts'
 import { agentPartOf, nodeStatusOf, withoutFreeSpace } from './node-status.ts'
 import { decideStorage, type StorageDecision, type StorageVerdict, withLock } from './storage.ts'
 
@@ -23,6 +24,7 @@ export interface StorageKeeperOptions {
   /** while there are any, the trash is theirs and is left alone */
   readonly removalsInFlight: () => number
   readonly log: Logger
+  readonly events: AgentEvents
   /** the verdict changed: every object is to be looked at again */
   readonly onChange: () => void
 }
@@ -159,6 +161,7 @@ export class StorageKeeper {
     if (semanticallyEqual(withoutFreeSpace(status), withoutFreeSpace(agentPartOf(node.status)))) return
     const body = applyBody(node, { status: stampTransitions(status, node.status, new Date()) })
     await client.apply(nodeName, body, { fieldManager: STATUS_FIELD_MANAGER, force: true, subresource: 'status' })
+    this.#options.events.storageWritten(node, status)
   }
 
   async #createNode(): Promise<VMSnapshotNode> {

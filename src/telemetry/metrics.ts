@@ -180,6 +180,12 @@ export const metrics = {
     query: 'histogram_quantile(0.99, sum by (le, verb) (rate(vmsnapshot_api_request_duration_seconds_bucket[5m])))',
     buckets: requestBuckets,
   },
+  vmsnapshot_events_total: {
+    type: 'counter',
+    help: 'Events for people, by what became of them; counted: told as a repeat; limited: left out, there were too many; lost: refused, or nobody to be told.',
+    labels: { outcome: ['created', 'counted', 'limited', 'lost'] },
+    query: 'increase(vmsnapshot_events_total{outcome="lost"}[1h]) > 0',
+  },
   vmsnapshot_build_info: {
     type: 'gauge',
     help: 'Always 1; its labels say what runs.',

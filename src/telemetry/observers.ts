@@ -1,6 +1,7 @@
 // The observers that the machinery offers, told as metrics. `run` of each process joins them.
 import type { RequestObserver } from '../kube/connection.ts'
 import type { ControllerObserver } from '../kube/controller.ts'
+import type { EventObserver } from '../kube/events.ts'
 import type { MetricsRegistry } from './registry.ts'
 
 export function observeRequests(metrics: MetricsRegistry): RequestObserver {
@@ -19,4 +20,8 @@ export function observeLoop(metrics: MetricsRegistry, loop: string): ControllerO
       metrics.observe('vmsnapshot_reconcile_duration_seconds', { loop }, durationMs / 1000)
     },
   }
+}
+
+export function observeEvents(metrics: MetricsRegistry): EventObserver {
+  return (outcome) => metrics.increment('vmsnapshot_events_total', { outcome })
 }
