@@ -14,6 +14,7 @@ export default defineConfig({
           exclude: [...configDefaults.exclude, integration],
           // Against a hang, no measure: some write tens of thousands of files, on whatever disk there is.
           testTimeout: 120_000,
+          hookTimeout: 120_000,
         },
       },
       {
