@@ -11,7 +11,7 @@ import type { Client } from '../kube/resource.ts'
 import type { Disk, PurgeProgress } from '../snapshot/disk.ts'
 import type { Identity } from '../snapshot/report.ts'
 import { treeOf } from './claims.ts'
-import { decide, type Effect, type Observed, permissionOf } from './decide.ts'
+import { decide, type Effect, isHeld, type Observed, permissionOf } from './decide.ts'
 import type { AgentEvents } from './events.ts'
 import type { Observer } from './observe.ts'
 import { Related } from './related.ts'
@@ -19,6 +19,7 @@ import { type RemovalOutcome, removeDirectory } from './removal.ts'
 import { nextRescanMs } from './rescan.ts'
 import { type Blocked, blocked, problemReason, type StatusDraft, statusOf, statusWithRemoval } from './status.ts'
 import { StatusWriter } from './status-writer.ts'
+import { Turns } from './turns.ts'
 
 /** Rule 3e: a barrier older than this lets nothing through; the next pass writes another. */
 const barrierLifetimeNs = 10_000_000_000n
@@ -52,11 +53,13 @@ export class Reconciler {
   readonly #status: StatusWriter
   readonly #removing = new Set<string>()
   readonly #related: Related
+  readonly #turns: Turns
 
   constructor(options: ReconcilerOptions) {
     this.#options = options
     this.#status = new StatusWriter(options.client, (object, status) => options.events.statusWritten(object, status))
     this.#related = new Related(options)
+    this.#turns = new Turns(options.enqueue)
   }
 
   get removalsInFlight(): number {
@@ -64,13 +67,26 @@ export class Reconciler {
   }
 
   async reconcile(key: string, context: ReconcileContext): Promise<Requeue | undefined> {
-    const object = this.#options.store.get(key)
+    const { store, rescanIntervalMs } = this.#options
+    const object = store.get(key)
     this.#related.wake(key, object, (uid) => this.#forget(uid))
-    if (object === undefined) return undefined
-    const observed = await this.#options.observer.observe(object, this.#barrierPassed(object))
-    let next: Requeue = { requeueAfterMs: this.#nextLook(observed) }
-    for (const effect of decide(observed)) next = (await this.#apply(key, effect, observed, context)) ?? next
-    return next
+    if (object === undefined || !isDeletion(object)) this.#turns.give(key)
+    else if (!this.#turns.take(key, treeOf(object.spec.snapshotName))) return { requeueAfterMs: rescanIntervalMs }
+    return object === undefined ? undefined : this.#pass(key, object, context)
+  }
+
+  async #pass(key: string, object: VMSnapshot, context: ReconcileContext): Promise<Requeue> {
+    let waitsForBarrier = false
+    try {
+      const observed = await this.#options.observer.observe(object, this.#barrierPassed(object))
+      let next: Requeue = { requeueAfterMs: this.#nextLook(observed) }
+      const effects = decide(observed)
+      for (const effect of effects) next = (await this.#apply(key, effect, observed, context)) ?? next
+      waitsForBarrier = effects.some(({ kind }) => kind === 'barrier')
+      return next
+    } finally {
+      if (!waitsForBarrier) this.#turns.give(key)
+    }
   }
 
   #apply(key: string, effect: Effect, observed: Observed, context: ReconcileContext): Promise<Requeue | undefined> {
@@ -250,6 +266,10 @@ export class Reconciler {
     this.#barriers.delete(uid)
     this.#status.forget(uid)
   }
+}
+
+function isDeletion(object: VMSnapshot): boolean {
+  return object.metadata.deletionTimestamp !== undefined && isHeld(object)
 }
 
 const soon: Requeue = { requeueAfterMs: 1_000 }
