@@ -3,13 +3,16 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describeSettings, type UninstallConfig, uninstallConfig, uninstallSettings } from '../config.ts'
 import { type APIError, Connection } from '../kube/connection.ts'
-import { Client, keyOf } from '../kube/resource.ts'
+import { ListWatch } from '../kube/list-watch.ts'
+import { Client, keyOf, type Resource } from '../kube/resource.ts'
 import { decideUninstall, type Step } from './decide.ts'
 import { type Holder, policyPaths, setHolders, snapshotHolders } from './holder.ts'
-import { listAll } from './list.ts'
 import { textOf } from './text.ts'
 
 const intervalMs = 500
+const listMs = 60_000
+/** What a later look may be spared. */
+const passing: readonly unknown[] = ['Transient', 'TooManyRequests', 'Gone', 'NotFound']
 
 /** Resolves to the exit code: 0 the operator can go, 1 not yet. Throws ConfigError and APIError. */
 export async function runUninstall(args: readonly string[]): Promise<number> {
@@ -33,29 +36,54 @@ async function letGo(connection: Connection, { retainAll, timeoutMs }: Uninstall
     VMSnapshot: new Client(connection, snapshotHolders),
   }
   let said = ''
-  for (;;) {
-    const step = decideUninstall(await observe(connection), retainAll)
-    const text = textOf(step)
+  const say = (text: string) => {
     if (text !== said) console.log(text)
     said = text
-    if (step.kind === 'done') return 0
-    if (step.kind === 'refuse') return 1
+  }
+  for (;;) {
+    try {
+      const step = decideUninstall(await observe(connection), retainAll)
+      say(textOf(step))
+      if (step.kind === 'done') return 0
+      if (step.kind === 'refuse') return 1
+      await Promise.all(step.holders.map((holder) => apply(step.kind, holder, clients[holder.kind])))
+    } catch (error) {
+      if (!passing.includes((error as Partial<APIError>).kind) || performance.now() > deadlineMs) throw error
+      say(String(error))
+    }
     if (performance.now() > deadlineMs) {
-      console.log(`not within ${Math.round(timeoutMs / 1000)} s; the operator stays`)
+      say(`not within ${Math.round(timeoutMs / 1000)} s; the operator stays`)
       return 1
     }
-    await Promise.all(step.holders.map((holder) => apply(step.kind, holder, clients[holder.kind])))
     await sleep(intervalMs)
   }
 }
 
-/** Where there are no definitions there is nothing to hold. */
+/** Everything that the operator may hold, as the API server has it now. */
 async function observe(connection: Connection): Promise<readonly Holder[]> {
+  const kinds = [setHolders, snapshotHolders]
+  return (await Promise.all(kinds.map((resource) => listOf(connection, resource)))).flat()
+}
+
+async function listOf(connection: Connection, resource: Resource<Holder>): Promise<readonly Holder[]> {
+  const list = new ListWatch({ connection, resource })
   try {
-    const lists = await Promise.all([setHolders, snapshotHolders].map((resource) => listAll(connection, resource)))
-    return lists.flat()
+    const { objects } = await list.list(AbortSignal.timeout(listMs))
+    return [...objects.values()]
   } catch (error) {
-    if ((error as Partial<APIError>).kind === 'NotFound') return []
+    // An API server that does not serve a kind may only be starting: nothing is held where the definition is gone.
+    if ((error as Partial<APIError>).kind === 'NotFound' && (await isGone(connection, resource))) return []
+    throw error
+  }
+}
+
+async function isGone(connection: Connection, { plural, group }: Resource<Holder>): Promise<boolean> {
+  const path = `/apis/apiextensions.k8s.io/v1/customresourcedefinitions/${plural}.${group}`
+  try {
+    await connection.request({ method: 'GET', path })
+    return false
+  } catch (error) {
+    if ((error as Partial<APIError>).kind === 'NotFound') return true
     throw error
   }
 }
