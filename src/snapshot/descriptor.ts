@@ -28,6 +28,9 @@ import type { FileType, Identity } from './report.ts'
 
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_TRUNC, O_WRONLY } = constants
 
+/** Of Linux, which Node does not name: a place among the directories. To read it is asked for where it is read, as a path would. */
+const O_PATH = 0o10000000
+
 /** A name of one segment. Names are bytes; text is for those that are UTF-8. */
 export type EntryName = string | Buffer
 
@@ -50,12 +53,12 @@ export class Directory {
 
   /** Throws ENOTDIR for everything but a directory, links to one among it. */
   openDirectory(name: EntryName): Directory {
-    return new Directory(openSync(this.#path(name), O_RDONLY | O_DIRECTORY | O_NOFOLLOW))
+    return new Directory(openSync(this.#path(name), O_PATH | O_DIRECTORY | O_NOFOLLOW))
   }
 
   /** Walks down; undefined where a segment is not there. Throws ENOTDIR where one is something else. */
   descend(segments: readonly EntryName[]): Directory | undefined {
-    let current: Directory = new Directory(openSync(this.#path('.'), O_RDONLY | O_DIRECTORY))
+    let current: Directory = new Directory(openSync(this.#path('.'), O_PATH | O_DIRECTORY))
     for (const segment of segments) {
       using parent = current
       const next = absentAs(undefined, () => parent.openDirectory(segment))
@@ -222,7 +225,12 @@ export class Directory {
 
   /** Makes renames and unlinks in it survive a power cut. */
   sync(): void {
-    fsyncSync(this.#fd)
+    const fd = openSync(this.#path('.'), O_RDONLY | O_DIRECTORY)
+    try {
+      fsyncSync(fd)
+    } finally {
+      closeSync(fd)
+    }
   }
 
   /** Where it stands at present, links resolved: as the kernel names it, also after somebody renamed it. */

@@ -71,11 +71,19 @@ function readFile(baseDir: string, name: string, file: string, maxBytes: number)
 
 /** Whether every required file is there, by name, whatever its type. */
 export function exists(baseDir: string, name: string): boolean {
-  return layout.existsIn(entriesOf(baseDir, name))
+  const named = typesOf(baseDir, name, [
+    layout.SNAP_FILE,
+    layout.MEM_HEADER_FILE,
+    layout.MEM_DIFF_FILE,
+    layout.ROOTFS_FILE,
+    layout.ROOTFS_COW_FILE,
+    layout.ROOTFS_META_FILE,
+  ])
+  return layout.existsIn(new Map([...diffFilesIn(baseDir, name), ...named]))
 }
 
 export function isTemplate(baseDir: string, name: string): boolean {
-  return layout.isTemplateIn(entriesOf(baseDir, name))
+  return layout.isTemplateIn(typesOf(baseDir, name, [layout.ROOTFS_FILE]))
 }
 
 export function isSnapshot(baseDir: string, name: string): boolean {
@@ -83,7 +91,7 @@ export function isSnapshot(baseDir: string, name: string): boolean {
 }
 
 export function hasCow(baseDir: string, name: string): boolean {
-  return layout.hasCowIn(entriesOf(baseDir, name))
+  return layout.hasCowIn(typesOf(baseDir, name, [layout.ROOTFS_COW_FILE, layout.ROOTFS_META_FILE]))
 }
 
 /** Build ID to path, in the order of the header. Throws Error with the original's message for the first build without a file. */
@@ -95,7 +103,8 @@ export function listDiffFiles(
   const builds = new Set(
     [...header.mappings()].map(({ buildID }) => buildID).filter((id) => id !== layout.NIL_BUILD_ID),
   )
-  const found = layout.resolveDiffFiles(builds, entriesOf(baseDir, name))
+  const files = [layout.MEM_DIFF_FILE, ...[...builds].map(layout.memDiffFileOf)]
+  const found = layout.resolveDiffFiles(builds, typesOf(baseDir, name, files))
   if (!found.ok) throw new Error(found.message)
   return new Map([...found.files].map(([buildID, file]) => [buildID, `${dirPath(baseDir, name)}/${file}`]))
 }
@@ -157,15 +166,40 @@ function sizeOf(directory: Directory): number {
   return bytes
 }
 
-/** Whatever keeps the directory from being read makes it have no files: these questions have no third answer. */
-function entriesOf(baseDir: string, name: string): ReadonlyMap<string, FileType> {
+/**
+ * Types of those files that can be asked for. Whatever keeps one from being seen makes it absent: these questions have no third answer.
+ * Each by its name, since a directory may be one that can be searched and not listed.
+ */
+function typesOf(baseDir: string, name: string, files: readonly string[]): Map<string, FileType> {
+  const types = new Map<string, FileType>()
   const segments = layout.parseName(name).split('/')
-  try {
+  unlessRefused(() => {
     using directory = openBelow(baseDir, segments)
-    return new Map(directory?.entries().map((entry) => [textOfName(entry.name), fileTypeOf(entry)]))
+    for (const file of files) {
+      const stat = unlessRefused(() => directory?.statOf(file))
+      if (stat !== undefined) types.set(file, fileTypeOf(stat))
+    }
+  })
+  return types
+}
+
+function diffFilesIn(baseDir: string, name: string): readonly (readonly [string, FileType])[] {
+  const segments = layout.parseName(name).split('/')
+  const entries = unlessRefused(() => {
+    using directory = openBelow(baseDir, segments)
+    return directory?.entries()
+  })
+  return (entries ?? [])
+    .map((entry) => [textOfName(entry.name), fileTypeOf(entry)] as const)
+    .filter(([file]) => layout.isMemoryDiff(file))
+}
+
+function unlessRefused<T>(ask: () => T): T | undefined {
+  try {
+    return ask()
   } catch (error) {
     if (errnoOf(error) === undefined) throw error
-    return new Map()
+    return undefined
   }
 }
 

@@ -1,7 +1,9 @@
 // The sandbox manager's own package, compiled as it stands, is asked the same as ours on generated directories. Its source is not part of this
 // project: it is looked for beside the checkout, and the test is skipped, loudly, where it is not there. More by hand: DIFFERENTIAL_CASES=5000.
+import { isUtf8 } from 'node:buffer'
 import { execFileSync, spawnSync } from 'node:child_process'
 import {
+  chmodSync,
   closeSync,
   copyFileSync,
   existsSync,
@@ -22,6 +24,7 @@ import { decodeHeader, encodeHeader, HeaderError } from '../../src/snapshot/head
 import * as local from '../../src/snapshot/local.ts'
 import { MetaError } from '../../src/snapshot/meta.ts'
 import { errnoOf } from '../../src/snapshot/problem.ts'
+import { asNobody, nobody } from '../support/nobody.ts'
 
 const project = join(import.meta.dirname, '..', '..')
 const source = join(project, '..', 'shared', 'reference', 'snapshot_local.go.txt')
@@ -33,14 +36,25 @@ if (!canRun)
 const count = Number(process.env.DIFFERENTIAL_CASES ?? 1_000)
 const seed = Number(process.env.DIFFERENTIAL_SEED ?? Date.now() % 2 ** 31)
 const root = mkdtempSync(join(tmpdir(), 'vmsnapshot-differential-'))
-afterAll(() => rmSync(root, { recursive: true, force: true }))
+chmodSync(root, 0o755)
+afterAll(() => {
+  // Those within come after those that they are in.
+  for (const path of closed) chmodSync(path, 0o755)
+  rmSync(root, { recursive: true, force: true })
+})
 
 type Entry =
   | { readonly kind: 'data'; readonly bytes: Uint8Array }
   | { readonly kind: 'sparse'; readonly length: number }
   | { readonly kind: 'directory' | 'fifo' | 'hardLink' }
 
-type Spec = readonly (readonly [name: Uint8Array, entry: Entry])[]
+/** What a file or directory may be read by; undefined: by everybody. */
+type Mode = number | undefined
+
+interface Spec {
+  readonly mode: Mode
+  readonly entries: readonly (readonly [name: Uint8Array, entry: Entry, mode: Mode])[]
+}
 
 const text = (name: string) => new TextEncoder().encode(name)
 const nil = '00000000-0000-0000-0000-000000000000'
@@ -104,8 +118,13 @@ const readFile = (bytes: fc.Arbitrary<Uint8Array>): fc.Arbitrary<Entry> =>
     { weight: 8, arbitrary: bytes.map((found) => ({ kind: 'data' as const, bytes: found })) },
     { weight: 1, arbitrary: fc.constant({ kind: 'directory' as const }) },
   )
+/** Whom it refuses: everything, what lists a directory, what goes through it. */
+const mode = fc.oneof(
+  { weight: 11, arbitrary: fc.constant(undefined) },
+  { weight: 1, arbitrary: fc.constantFrom(0, 0o111, 0o444) },
+)
 const maybe = (name: string, entry: fc.Arbitrary<Entry>) =>
-  fc.option(fc.tuple(fc.constant(text(name)), entry), { freq: 4 })
+  fc.option(fc.tuple(fc.constant(text(name)), entry, mode), { freq: 4 })
 const oddName = fc
   .uint8Array({ minLength: 1, maxLength: 20 })
   .map((bytes) => bytes.map((byte) => (byte === 0 || byte === 0x2f ? 0x41 : byte)))
@@ -126,24 +145,38 @@ const spec: fc.Arbitrary<Spec> = fc
           fc.constantFrom(...ids, 'raw', '').map((id) => text(`memfile.${id}`)),
         ),
         anyFile,
+        mode,
       ),
       { maxLength: 4 },
     ),
+    mode,
   )
-  .map(([snapfile, memfile, headerFile, full, cow, metaFile, more]) => [
-    ...[snapfile, memfile, headerFile, full, cow, metaFile].filter((entry) => entry !== null),
-    ...more,
-  ])
+  .map(([snapfile, memfile, headerFile, full, cow, metaFile, more, own]) => ({
+    mode: own,
+    entries: [...[snapfile, memfile, headerFile, full, cow, metaFile].filter((entry) => entry !== null), ...more],
+  }))
 
-function build(directory: string, entries: Spec): void {
+/** Directories whose rights must be given back before they can be cleared away. */
+const closed: (string | Buffer)[] = []
+
+function build(directory: string, { mode: own, entries }: Spec): void {
   mkdirSync(directory, { recursive: true })
   const made = new Set<string>()
-  for (const [name, entry] of entries) {
+  for (const [name, entry, refusing] of entries) {
     const path = Buffer.concat([Buffer.from(`${directory}/`), name])
     if (made.has(path.toString('latin1'))) continue
     made.add(path.toString('latin1'))
     make(directory, path, entry)
+    // Links share their rights with what they are a link to.
+    if (entry.kind !== 'hardLink') close(path, refusing)
   }
+  close(directory, own)
+}
+
+function close(path: string | Buffer, refusing: Mode): void {
+  if (refusing === undefined) return
+  closed.unshift(path)
+  chmodSync(path, refusing)
 }
 
 function make(directory: string, path: Buffer, entry: Entry): void {
@@ -163,7 +196,8 @@ function make(directory: string, path: Buffer, entry: Entry): void {
       break
     case 'fifo':
       // mkfifo takes no names that are not UTF-8 from here; a plain file does as well for those.
-      if (spawnSync('mkfifo', [path.toString('utf8')]).status !== 0) writeFileSync(path, '')
+      if (isUtf8(path)) execFileSync('mkfifo', [path.toString('utf8')])
+      else writeFileSync(path, '')
       break
     case 'hardLink': {
       const original = join(directory, '..', 'original')
@@ -235,11 +269,16 @@ describe.skipIf(!canRun)('the original package', () => {
     })
     const base = join(root, 'base')
     const input = [...names, 'absent'].map((name) => `${base}\t${name}\n`).join('')
-    const theirs = execFileSync(original, { input, encoding: 'utf8', maxBuffer: 1 << 28 })
+    const theirs = execFileSync(original, {
+      input,
+      encoding: 'utf8',
+      maxBuffer: 1 << 28,
+      ...nobody,
+    })
       .trimEnd()
       .split('\n')
     const differences = [...names, 'absent'].flatMap((name, index) => {
-      const [a, b] = [ours(base, name), JSON.parse(theirs[index] ?? 'null')]
+      const [a, b] = [asNobody(() => ours(base, name)), JSON.parse(theirs[index] ?? 'null')]
       const same = (left: unknown, right: unknown) => JSON.stringify(sorted(left)) === JSON.stringify(sorted(right))
       return same(a, b)
         ? []
@@ -248,7 +287,8 @@ describe.skipIf(!canRun)('the original package', () => {
               name,
               ours: a,
               theirs: b,
-              spec: specs[index]?.map(([file, entry]) => [Buffer.from(file).toString('latin1'), entry]),
+              mode: specs[index]?.mode,
+              entries: specs[index]?.entries.map(([file, ...rest]) => [Buffer.from(file).toString('latin1'), ...rest]),
             },
           ]
     })

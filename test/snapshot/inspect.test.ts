@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { linkSync, mkdirSync, renameSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
+import { chmodSync, linkSync, mkdirSync, renameSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { inspectDirectory } from '../../src/snapshot/inspect.ts'
 import type { Print } from '../../src/snapshot/listing.ts'
@@ -7,6 +7,7 @@ import { LookCache } from '../../src/snapshot/look-cache.ts'
 import * as removal from '../../src/snapshot/remove.ts'
 import type { DirectoryReport, Report } from '../../src/snapshot/report.ts'
 import { TestBaseDir } from '../support/base-dir.ts'
+import { asNobody } from '../support/nobody.ts'
 import { buildIDOf, sampleSnapfile, writeSnapshot, writeTemplate } from '../support/sample-snapshots.ts'
 
 let disk: TestBaseDir
@@ -136,6 +137,21 @@ describe('inspectDirectory()', () => {
     expect(codes(directory())).toEqual(['BaseTemplateNotVisible'])
     writeFileSync(`${at}/snapfile`, 'of another monitor')
     expect(codes(directory())).toEqual(['VMStateUnknown', 'BaseTemplateNotVisible'])
+  })
+
+  test('does not judge what it may not read', () => {
+    const at = writeSnapshot(disk.path, 'snap', { baseTemplate: writeTemplate(disk.path) })
+    for (const opened of [disk.root, disk.path, disk.at('images')]) chmodSync(opened, 0o755)
+    chmodSync(`${at}/memfile.header`, 0)
+    expect(asNobody(() => directory())).toMatchObject({
+      exists: true,
+      restorable: undefined,
+      findings: [{ code: 'FileUnreadable', message: 'memfile.header: permission denied (EACCES)' }],
+    })
+    for (const mode of [0, 0o111, 0o444]) {
+      chmodSync(at, mode)
+      expect(asNobody(() => inspect())).toMatchObject({ kind: 'unknown', problem: { code: 'PermissionDenied' } })
+    }
   })
 
   test('follows no link to a base template', () => {
