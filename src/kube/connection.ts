@@ -58,6 +58,8 @@ export class Connection {
   readonly #credentials: CredentialSource
   readonly #slots: Slots
   #agent: Agent | undefined
+  /** of earlier credentials, or of a connection that froze, with something under way */
+  #retired: readonly Agent[] = []
   #agentKey = ''
   #isClosed = false
 
@@ -87,9 +89,11 @@ export class Connection {
     return this.#withFreshCredentials((credentials) => this.#follow(request, credentials))
   }
 
-  /** Drops every socket: those of a frozen connection would stay pooled. */
+  /** No pooled socket is used any more: those of a frozen connection would stay. What is under way ends by itself, or by its deadline. */
   renew(): void {
-    this.#agent?.destroy()
+    if (this.#agent === undefined) return
+    this.#retired = [...this.#retired, this.#agent].filter(({ sockets }) => Object.keys(sockets).length > 0)
+    retire(this.#agent)
     this.#agent = undefined
   }
 
@@ -97,6 +101,7 @@ export class Connection {
   close(): void {
     this.#isClosed = true
     this.renew()
+    for (const agent of this.#retired) agent.destroy()
   }
 
   async #withFreshCredentials<T>(attempt: (credentials: Credentials) => Promise<T>): Promise<T> {
@@ -207,11 +212,17 @@ export class Connection {
       value?.type === 'Buffer' ? Buffer.from(value.data).toString('base64') : value,
     )
     if (this.#agent !== undefined && key === this.#agentKey) return this.#agent
-    this.#agent?.destroy()
+    this.renew()
     this.#agentKey = key
     this.#agent = new Agent({ ...tls, keepAlive: true, keepAliveMsecs: 30_000, maxSockets: 256, maxFreeSockets: 16 })
     return this.#agent
   }
+}
+
+/** Its idle sockets end now, the others with what they carry. */
+function retire(agent: Agent): void {
+  agent.on('free', (socket) => socket.destroy())
+  for (const sockets of Object.values(agent.freeSockets)) for (const socket of sockets ?? []) socket.destroy()
 }
 
 class StaleSocketError extends Error {

@@ -98,15 +98,13 @@ export class Informer<T extends KubeObject> {
   /** From a request to the end of its watch. */
   async #turn(signal: AbortSignal): Promise<void> {
     const startedAt = performance.now()
-    let seen = 0
-    const count = () => {
-      seen++
+    const onProgress = () => {
       this.#failures = 0
     }
-    if (this.#position === undefined && this.#asksForInitialEvents) await this.#watchFromNothing(count, signal)
-    else await this.#watchOn(count, signal)
-    // A watch that ends at once and empty is a failure in disguise: without a pause the loop would spin.
-    if (seen === 0 && performance.now() - startedAt < 1_000) await this.#fail('the watch ended at once', signal)
+    if (this.#position === undefined && this.#asksForInitialEvents) await this.#watchFromNothing(onProgress, signal)
+    else await this.#watchOn(onProgress, signal)
+    // A watch that ends at once is a failure in disguise, whatever it brought: without a pause the loop would spin.
+    if (performance.now() - startedAt < 1_000) await this.#fail('the watch ended at once', signal)
   }
 
   get #asksForInitialEvents(): boolean {
@@ -117,8 +115,7 @@ export class Informer<T extends KubeObject> {
     const found = new Map<ObjectKey, T>()
     const onEvent = (event: WatchEvent<T>) => {
       if (this.#position !== undefined) {
-        this.#event(event)
-        onProgress()
+        if (this.#event(event)) onProgress()
       } else if (event.type === 'bookmark') {
         if (!event.endsInitialEvents) return
         this.#replace({ objects: found, resourceVersion: event.resourceVersion })
@@ -148,8 +145,7 @@ export class Informer<T extends KubeObject> {
     await this.#listWatch.watch(
       this.#position,
       (event) => {
-        this.#event(event)
-        onProgress()
+        if (this.#event(event)) onProgress()
       },
       signal,
     )
@@ -185,17 +181,18 @@ export class Informer<T extends KubeObject> {
     this.#synced.resolve()
   }
 
-  /** The position moves after the handlers ran: an event whose handling failed is delivered again. Throws APIError of kind Gone. */
-  #event(event: WatchEvent<T>): void {
-    if (event.type === 'bookmark') {
-      this.#moveTo(event.resourceVersion)
-      return
-    }
+  /**
+   * Whether it told anything new. The position moves after the handlers ran: an event whose handling failed is delivered again.
+   * Throws APIError of kind Gone.
+   */
+  #event(event: WatchEvent<T>): boolean {
+    if (event.type === 'bookmark') return this.#moveTo(event.resourceVersion)
     const { object, type } = event
-    if (this.#isReplay(object, type)) return
+    if (this.#isReplay(object, type)) return false
     if (type === 'put') this.#keep(object)
     else this.#drop(keyOf(object))
     this.#moveTo(object.metadata.resourceVersion)
+    return true
   }
 
   /**
@@ -215,8 +212,10 @@ export class Informer<T extends KubeObject> {
     throw new APIError('Gone', `the watch went back from resourceVersion ${position} to ${resourceVersion}`)
   }
 
-  #moveTo(resourceVersion: string): void {
-    if (this.#position === undefined || !isOlder(resourceVersion, this.#position)) this.#position = resourceVersion
+  #moveTo(resourceVersion: string): boolean {
+    if (resourceVersion === this.#position || isOlder(resourceVersion, this.#position ?? '')) return false
+    this.#position = resourceVersion
+    return true
   }
 
   #keep(object: T): void {

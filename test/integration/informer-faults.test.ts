@@ -28,6 +28,11 @@ afterEach(async () => {
 })
 
 const always = (fault: Fault) => () => fault
+/** Watches from a position: what begins anew, because something was noticed, is left alone. */
+const onLaterWatches =
+  (fault: Fault): Script =>
+  ({ isWatch, isInitial }) =>
+    isWatch && !isInitial ? fault : undefined
 const onWatches =
   (fault: Fault): Script =>
   ({ isWatch }) =>
@@ -50,6 +55,7 @@ function paged(proxy: FaultProxy, script: Script = () => undefined): void {
 
 const expired = { kind: 'Status', code: 410, reason: 'Expired', message: 'too old' }
 const goneEvent = JSON.stringify({ type: 'ERROR', object: expired })
+const bookmark = JSON.stringify({ type: 'BOOKMARK', object: { metadata: { resourceVersion: '1' } } })
 const hugeLine = JSON.stringify({ type: 'ADDED', object: { filler: 'x'.repeat(20 * 1024 * 1024) } })
 
 const scripts: readonly (readonly [string, Script])[] = [
@@ -77,6 +83,8 @@ const scripts: readonly (readonly [string, Script])[] = [
   ['504', always({ kind: 'answer', status: 504 })],
   ['403, until the rights are back', always({ kind: 'answer', status: 403 })],
   ['watches that are closed at once', onWatches({ kind: 'empty' })],
+  ['watches that end with their first line', onWatches({ kind: 'lines', change: (line) => [line], endsAfter: 1 })],
+  ['watches that say where they are and end', onWatches({ kind: 'lines', change: () => [bookmark], endsAfter: 1 })],
   ['an answer that is no list and no event', always({ kind: 'answer', status: 200, body: { kind: 'Odd' } })],
 ]
 
@@ -164,7 +172,7 @@ test('an informer keeps to the newest state through events that come twice, and 
   await harness.disturb('before')
   await harness.converges()
   const earlier: string[] = []
-  harness.proxy.script = onWatches({
+  harness.proxy.script = onLaterWatches({
     kind: 'lines',
     change: (line) => {
       earlier.push(line)
@@ -175,7 +183,7 @@ test('an informer keeps to the newest state through events that come twice, and 
   harness.proxy.resetAll()
   for (const round of ['a', 'b', 'c']) await harness.disturb(round)
   await harness.converges()
-  harness.proxy.script = onWatches({
+  harness.proxy.script = onLaterWatches({
     kind: 'lines',
     change: (() => {
       let held: string | undefined

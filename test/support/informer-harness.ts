@@ -126,7 +126,7 @@ export class InformerHarness {
     await until(
       `the store is ${expected}`,
       () => [this.held, this.told],
-      (seen) => seen.every((list) => JSON.stringify(list) === expected),
+      (seen) => this.informer.hasSynced && seen.every((list) => JSON.stringify(list) === expected),
       { deadlineMs },
     )
   }
