@@ -6,6 +6,7 @@ import { reasons } from '../src/api/reasons.ts'
 import { agentSettings, documentSettings, uninstallSettings } from '../src/config.ts'
 import { metrics } from '../src/telemetry/metrics.ts'
 import { isHelmThere } from '../test/helm/binaries.ts'
+import { apiPage } from './api-reference.ts'
 import { chartFiles } from './chart.ts'
 import { writeGenerated } from './generated.ts'
 import { rendered } from './install.ts'
@@ -20,6 +21,7 @@ function generated(): readonly (readonly [path: string, content: string])[] {
   return [
     ...crds,
     ...chartFiles(notice),
+    ['docs/api.md', apiPage(notice)],
     ['docs/reasons.md', reasonsPage()],
     ['docs/metrics.md', metricsPage()],
     ['docs/configuration.md', configurationPage()],
