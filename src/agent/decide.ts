@@ -201,9 +201,9 @@ const byLock: Rule = ({ storage }) =>
 const byDisk: Rule = ({ object, report, diskBlock }) => {
   if (report.kind === 'unseen') return blocked(report.reason, report.message)
   if (report.kind === 'unknown') return blocked(problemReason(report.problem.code), report.problem.message)
-  // Once an identity is recorded, something else under the name is not what this object removes.
-  if (report.kind === 'notADirectory' && object.status?.removal === undefined) {
-    return blocked('NotADirectory', `${report.path} is a ${report.fileType}, not a directory: remove it by hand`)
+  // Once an identity is recorded, something else under the name is not what this object removes. Above the name it hides what may be there.
+  if (report.kind === 'notADirectory' && (object.status?.removal === undefined || report.at !== report.path)) {
+    return blocked('NotADirectory', `${report.at} is a ${report.fileType}, not a directory: remove it by hand`)
   }
   if (diskBlock === undefined) return undefined
   if (diskBlock.kind === 'unknown') return blocked(problemReason(diskBlock.problem.code), diskBlock.problem.message)

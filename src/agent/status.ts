@@ -103,7 +103,7 @@ function withoutDirectory(report: Exclude<Look, { kind: 'directory' }>): Verdict
     case 'absent':
       return verdict('False', 'DirectoryAbsent', `there is no ${report.path}`)
     case 'notADirectory':
-      return verdict('False', 'NotADirectory', `${report.path} is a ${report.fileType}, not a directory`)
+      return verdict('False', 'NotADirectory', `${report.at} is a ${report.fileType}, not a directory`)
     case 'unseen':
       return verdict('Unknown', report.reason, report.message)
     case 'unknown':

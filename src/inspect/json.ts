@@ -57,7 +57,7 @@ function reasonOf(report: Exclude<Report, { kind: 'directory' }>): object {
     case 'absent':
       return { code: 'DirectoryAbsent', severity: 'error', message: `there is no ${report.path}` }
     case 'notADirectory':
-      return { code: 'NotADirectory', severity: 'error', message: `${report.path} is a ${report.fileType}` }
+      return { code: 'NotADirectory', severity: 'error', message: `${report.at} is a ${report.fileType}` }
     case 'unknown':
       return { code: report.problem.code, severity: 'unknown', message: report.problem.message }
   }

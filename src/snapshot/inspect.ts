@@ -88,7 +88,8 @@ function otherThanDirectory(base: BaseDirectory, segments: readonly string[], na
       using parent = base.root.descend(segments.slice(0, length - 1))
       const stat = parent?.statOf(segments[length - 1] ?? '')
       if (stat === undefined) break
-      if (!stat.isDirectory()) return { kind: 'notADirectory', name, path, fileType: fileTypeOf(stat) }
+      const at = `${base.path}/${segments.slice(0, length).join('/')}`
+      if (!stat.isDirectory()) return { kind: 'notADirectory', name, path, at, fileType: fileTypeOf(stat) }
     }
   } catch (error) {
     return { kind: 'unknown', name, path, problem: problemOf(error, path) }

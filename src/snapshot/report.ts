@@ -120,6 +120,12 @@ export type Report =
   | DirectoryReport
   /** proven: the base directory is readable and carries its marker, and nothing has that name */
   | { readonly kind: 'absent'; readonly name: string; readonly path: string }
-  /** something else than a directory has the name (a file, a symbolic link): never followed, never removed */
-  | { readonly kind: 'notADirectory'; readonly name: string; readonly path: string; readonly fileType: FileType }
+  /** something else than a directory (a file, a symbolic link) has the name or, then `at` is another path, one above it: never followed, never removed */
+  | {
+      readonly kind: 'notADirectory'
+      readonly name: string
+      readonly path: string
+      readonly at: string
+      readonly fileType: FileType
+    }
   | { readonly kind: 'unknown'; readonly name: string; readonly path: string; readonly problem: Problem }

@@ -193,16 +193,24 @@ describe('permissionOf()', () => {
     ],
     [
       'a link has the name',
-      { report: { kind: 'notADirectory', name: 'snap', path: '/x', fileType: 'symlink' } },
+      { report: { kind: 'notADirectory', name: 'snap', path: '/x', at: '/x', fileType: 'symlink' } },
       blocked('NotADirectory'),
     ],
     [
       'a link has the name of what was removed before',
       {
         object: removing().recorded('7', '8').build(),
-        report: { kind: 'notADirectory', name: 'snap', path: '/x', fileType: 'symlink' },
+        report: { kind: 'notADirectory', name: 'snap', path: '/x', at: '/x', fileType: 'symlink' },
       },
       { kind: 'remove' },
+    ],
+    [
+      'a link stands above the name of what was removed before',
+      {
+        object: removing().recorded('7', '8').build(),
+        report: { kind: 'notADirectory', name: 'a/snap', path: '/a/snap', at: '/a', fileType: 'symlink' },
+      },
+      { kind: 'blocked', reason: 'NotADirectory', message: '/a is a symlink, not a directory: remove it by hand' },
     ],
     [
       'the disk cannot carry the lock',

@@ -48,7 +48,7 @@ describe('statusOf()', () => {
     ],
     [
       'a file',
-      { kind: 'notADirectory', name: 'snap', path: '/x', fileType: 'file' },
+      { kind: 'notADirectory', name: 'snap', path: '/x', at: '/x', fileType: 'file' },
       'False NotADirectory',
       'False NotADirectory',
       'False NotADirectory',

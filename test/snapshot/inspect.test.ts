@@ -181,9 +181,9 @@ describe('inspectDirectory()', () => {
     expect(inspect()).toMatchObject({ kind: 'absent', path: disk.at('snap') })
     writeFileSync(disk.at('file'), '')
     symlinkSync('/etc', disk.at('link'))
-    expect(inspect('file')).toMatchObject({ kind: 'notADirectory', fileType: 'file' })
+    expect(inspect('file')).toMatchObject({ kind: 'notADirectory', fileType: 'file', at: disk.at('file') })
     expect(inspect('link')).toMatchObject({ kind: 'notADirectory', fileType: 'symlink' })
-    expect(inspect('link/ssl')).toMatchObject({ kind: 'notADirectory', fileType: 'symlink' })
+    expect(inspect('link/ssl')).toMatchObject({ kind: 'notADirectory', fileType: 'symlink', at: disk.at('link') })
     expect(inspect('gone/below')).toMatchObject({ kind: 'absent' })
   })
 
