@@ -1,0 +1,181 @@
+// A node of the run: its bay, the agents on it, and the way to the API server that can be broken.
+import { join } from 'node:path'
+import type { Cluster } from '../controlplane/cluster.ts'
+import { AgentProcess } from '../support/agent-process.ts'
+import { FaultProxy } from '../support/fault-proxy.ts'
+import { Bay } from './bay.ts'
+import type { Journal } from './journal.ts'
+import { SandboxManager } from './sandbox-manager.ts'
+import type { NodeName } from './universe.ts'
+
+export interface MachineOptions {
+  readonly label: NodeName
+  /** of the Node */
+  readonly name: string
+  /** a directory for everything of it */
+  readonly root: string
+  readonly cluster: Cluster
+  /** file of the agent's program; undefined: the sources */
+  readonly program: string | undefined
+  readonly journal: Journal
+}
+
+/** What an operation that lasts may have to itself. */
+export type Part = 'agent' | 'disk' | 'network'
+
+export interface Agent {
+  readonly process: AgentProcess
+  isPaused: boolean
+  /** an operation ends it; whoever ends by itself is started again */
+  isStruck: boolean
+}
+
+/** Why the agents of a node may act late: on what they knew at its beginning. */
+export type Cause = 'outage' | 'network' | 'pause'
+
+interface Disturbance {
+  readonly cause: Cause
+  readonly fromMs: number
+  toMs: number
+}
+
+export class Machine {
+  readonly label: NodeName
+  readonly name: string
+  readonly bay: Bay
+  readonly manager: SandboxManager
+  readonly proxy: FaultProxy
+  readonly occupied = new Set<Part>()
+  readonly #options: MachineOptions
+  readonly #kubeconfig: string
+  readonly #disturbances: Disturbance[] = []
+  readonly #restarts: NodeJS.Timeout[] = []
+  #agents: Agent[] = []
+
+  private constructor(options: MachineOptions, proxy: FaultProxy, kubeconfig: string) {
+    this.#options = options
+    this.label = options.label
+    this.name = options.name
+    this.proxy = proxy
+    this.#kubeconfig = kubeconfig
+    proxy.rewrite = ({ pathname, searchParams }) => this.#noteWatch(pathname, searchParams)
+    this.bay = new Bay(options.label, options.root, () => options.journal.now())
+    this.manager = new SandboxManager(this.bay)
+  }
+
+  static async make(options: MachineOptions): Promise<Machine> {
+    const { cluster, name } = options
+    await cluster.addNode(name)
+    const proxy = await FaultProxy.start(cluster.coordinates)
+    return new Machine(options, proxy, await cluster.agentKubeconfig(name, proxy.server))
+  }
+
+  get logFile(): string {
+    return join(this.#options.root, 'agent.log')
+  }
+
+  get agents(): readonly Agent[] {
+    this.#agents = this.#agents.filter(({ process }) => process.isRunning)
+    return this.#agents
+  }
+
+  start(): void {
+    const { root, program } = this.#options
+    const process = new AgentProcess({
+      nodeName: this.name,
+      baseDir: this.bay.baseDir,
+      kubeconfig: this.#kubeconfig,
+      logFile: this.logFile,
+      flags: ['--settle-time=0s', '--rescan-interval=1s'],
+      ...(program === undefined ? {} : { program }),
+    })
+    const agent = { process, isPaused: false, isStruck: false }
+    this.#agents.push(agent)
+    this.note(`agent ${process.pid} started, log in ${root}`)
+    void process.exited.then((exit) => this.#ended(agent, exit))
+  }
+
+  /** As the kubelet does: an agent that cannot reach the API server at its start ends. */
+  #ended({ process, isStruck }: Agent, exit: object): void {
+    this.note(`agent ${process.pid} ended: ${JSON.stringify(exit)}`)
+    if (isStruck) return
+    const again = setTimeout(() => this.agents.length === 0 && this.start(), restartMs)
+    this.#restarts.push(again)
+  }
+
+  /** Resolves once those agents have ended, by default all that run. */
+  async strike(signal: 'SIGKILL' | 'SIGTERM', struck: readonly Agent[] = this.agents): Promise<void> {
+    await Promise.all(
+      struck.map((agent) => {
+        agent.isStruck = true
+        return agent.process.end(signal)
+      }),
+    )
+  }
+
+  pause(): void {
+    this.disturbed('pause')
+    for (const agent of this.agents) agent.isPaused = process.kill(agent.process.pid, 'SIGSTOP')
+  }
+
+  resume(): void {
+    for (const agent of this.agents) {
+      if (agent.isPaused) process.kill(agent.process.pid, 'SIGCONT')
+      agent.isPaused = false
+    }
+    this.undisturbed('pause')
+  }
+
+  /** Breaks the way to the API server. */
+  breakNetwork(how: (proxy: FaultProxy) => void): void {
+    this.disturbed('network')
+    how(this.proxy)
+  }
+
+  mendNetwork(): void {
+    this.proxy.script = () => undefined
+    this.proxy.thaw()
+    // What was swallowed never comes: whoever waits for it has to ask again.
+    this.proxy.resetAll()
+    this.undisturbed('network')
+  }
+
+  disturbed(cause: Cause): void {
+    this.#disturbances.push({ cause, fromMs: this.#options.journal.now(), toMs: Number.POSITIVE_INFINITY })
+  }
+
+  undisturbed(cause: Cause): void {
+    const now = this.#options.journal.now()
+    for (const disturbance of this.#disturbances) {
+      if (disturbance.cause === cause) disturbance.toMs = Math.min(disturbance.toMs, now)
+    }
+  }
+
+  /** How old what an agent knew may be that acted at `ms`: the barrier's lifetime where something was in the way, else the watch's lag. */
+  knowledgeFromMs(ms: number): number {
+    const touching = this.#disturbances.filter(({ fromMs, toMs }) => fromMs <= ms && toMs >= ms - barrierMs)
+    return touching.length === 0 ? ms - lagMs : Math.min(ms, ...touching.map(({ fromMs }) => fromMs)) - barrierMs
+  }
+
+  #noteWatch(path: string, query: URLSearchParams): void {
+    if (query.get('watch') === 'true')
+      this.note(`watch ${path.replace(/.*\//, '')} from ${query.get('resourceVersion')}`)
+  }
+
+  readonly note = (text: string, ...subjects: readonly string[]): void => {
+    this.#options.journal.note(`${this.label}: ${text}`, this.label, ...subjects)
+  }
+
+  async close(): Promise<void> {
+    await this.strike('SIGKILL')
+    for (const restart of this.#restarts) clearTimeout(restart)
+    await this.proxy.close()
+    this.bay[Symbol.dispose]()
+  }
+}
+
+const restartMs = 300
+/** From the barrier to the rename 10 s may pass, and the rename is seen some time later. */
+const barrierMs = 12_000
+/** Of the watch on a busy machine. */
+const lagMs = 3_000

@@ -1,0 +1,17 @@
+// Every kind of operation there is.
+import type { Kind } from '../operation.ts'
+import { directoryKinds } from './directories.ts'
+import { mountKinds } from './mounts.ts'
+import { networkKinds } from './network.ts'
+import { objectKinds } from './objects.ts'
+import { processKinds } from './processes.ts'
+import { snapshotKinds } from './snapshots.ts'
+
+export const kinds: readonly Kind[] = [
+  ...snapshotKinds,
+  ...objectKinds,
+  ...directoryKinds,
+  ...mountKinds,
+  ...processKinds,
+  ...networkKinds,
+]
