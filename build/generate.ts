@@ -3,7 +3,7 @@
 import { stringify } from 'yaml'
 import { customResourceDefinitions } from '../src/api/crd.ts'
 import { reasons } from '../src/api/reasons.ts'
-import { agentSettings, documentSettings, uninstallSettings } from '../src/config.ts'
+import { agentSettings, controllerSettings, documentSettings, uninstallSettings } from '../src/config.ts'
 import { metrics } from '../src/telemetry/metrics.ts'
 import { isHelmThere } from '../test/helm/binaries.ts'
 import { apiPage } from './api-reference.ts'
@@ -79,6 +79,12 @@ function configurationPage(): string {
     '| flag | environment | default | meaning | value |',
     '|---|---|---|---|---|',
     ...documentSettings(agentSettings),
+    '',
+    '## controller',
+    '',
+    '| flag | environment | default | meaning | value |',
+    '|---|---|---|---|---|',
+    ...documentSettings(controllerSettings),
     '',
     '## uninstall',
     '',

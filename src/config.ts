@@ -161,6 +161,74 @@ export function agentConfig(args: readonly string[], env: NodeJS.ProcessEnv = pr
   }
 }
 
+export interface ControllerConfig {
+  /** undefined: in-cluster configuration */
+  readonly kubeconfig: string | undefined
+  /** of the agents' Pods and the Lease */
+  readonly namespace: string
+  /** labels of the agents' Pods */
+  readonly agentSelector: string
+  readonly nodeGraceMs: number
+  readonly agentGraceMs: number
+  /** undefined: nothing is served */
+  readonly listenAddress: ListenAddress | undefined
+  readonly logLevel: LogLevel
+}
+
+/** Every setting of the controller. */
+export const controllerSettings = {
+  kubeconfig: agentSettings.kubeconfig,
+  namespace: setting({
+    flag: 'namespace',
+    env: 'POD_NAMESPACE',
+    fallback: 'vmsnapshot-system',
+    meaning: "Namespace of the agents' Pods and of the controllers' Lease (metadata.namespace of the Pod)",
+    parse: matching(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/),
+    expected: 'the name of a Namespace: 1 to 63 lower-case letters, digits and -',
+  }),
+  agentSelector: setting({
+    flag: 'agent-selector',
+    env: 'AGENT_SELECTOR',
+    fallback: 'app.kubernetes.io/name=vmsnapshot-agent',
+    meaning: "Label selector of the agents' Pods",
+    parse: matching(/^\S+$/),
+    expected: 'a label selector without blanks, such as app=agent',
+  }),
+  nodeGraceMs: setting({
+    flag: 'node-grace',
+    env: 'NODE_GRACE',
+    fallback: '5m',
+    meaning: 'A Node that was deleted and has not come back for this long is gone: what is deleted there is given up',
+    parse: durationBetween(1_000, 86_400_000),
+    expected: 'a duration from 1s to 24h, such as 5m',
+  }),
+  agentGraceMs: setting({
+    flag: 'agent-grace',
+    env: 'AGENT_GRACE',
+    fallback: '2m',
+    meaning: 'A node that has had no agent for this long shows as AgentMissing on its VMSnapshots',
+    parse: durationBetween(0, 86_400_000),
+    expected: 'a duration from 0s to 24h, such as 2m',
+  }),
+  listenAddress: agentSettings.listenAddress,
+  logLevel: agentSettings.logLevel,
+}
+
+/** Throws ConfigError. */
+export function controllerConfig(args: readonly string[], env: NodeJS.ProcessEnv = process.env): ControllerConfig {
+  const flags = readFlags(args, Object.values(controllerSettings))
+  const s = controllerSettings
+  return {
+    kubeconfig: read(s.kubeconfig, flags, env),
+    namespace: required(s.namespace, flags, env),
+    agentSelector: required(s.agentSelector, flags, env),
+    nodeGraceMs: required(s.nodeGraceMs, flags, env),
+    agentGraceMs: required(s.agentGraceMs, flags, env),
+    listenAddress: read(s.listenAddress, flags, env),
+    logLevel: required(s.logLevel, flags, env),
+  }
+}
+
 export interface UninstallConfig {
   /** undefined: in-cluster configuration */
   readonly kubeconfig: string | undefined

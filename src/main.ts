@@ -13,6 +13,10 @@ const subcommands: Readonly<Record<string, Subcommand>> = {
     summary: "reconcile the VMSnapshots of this node against the node's snapshot directories",
     run: async (args) => (await import('./agent/run.ts')).runAgent(args),
   },
+  controller: {
+    summary: 'keep the copies of every VMSnapshotSet, aggregate them, give up what belongs to nodes that are gone',
+    run: async (args) => (await import('./controller/run.ts')).runController(args),
+  },
   uninstall: {
     summary:
       'before the operator is removed: refuse while it holds anything, or let go of all and keep every directory',
@@ -45,7 +49,7 @@ async function main([name = '--help', ...args]: readonly string[]): Promise<numb
 }
 
 function usage(): string {
-  const rows = Object.entries(subcommands).map(([name, { summary }]) => `  ${name.padEnd(9)} ${summary}`)
+  const rows = Object.entries(subcommands).map(([name, { summary }]) => `  ${name.padEnd(10)} ${summary}`)
   return [
     'Usage: vmsnapshot SUBCOMMAND [--flag=value ...]',
     '',

@@ -21,6 +21,10 @@ export class Aggregate {
   readonly #rows = new Map<string, CopyRow>()
   readonly #counts: Counts = { desired: 0, exists: 0, ready: 0, lacking: 0, blocked: 0 }
 
+  get size(): number {
+    return this.#rows.size
+  }
+
   get nodeNames(): readonly string[] {
     return [...this.#rows.keys()]
   }

@@ -81,17 +81,17 @@ export function doomedChildren({ set, selection, children }: CopyObserved): read
 
 export interface SetObserved {
   readonly set: VMSnapshotSet
-  /** objects that the set controls, wherever they are */
-  readonly childCount: number
+  /** whether it controls any object, wherever that is */
+  readonly hasChildren: boolean
 }
 
 export type SetEffect = { readonly kind: 'addFinalizer' } | { readonly kind: 'freeFinalizer' }
 
 /** The set's own finalizer: there before its first copy, gone after its last. */
-export function decideSet({ set, childCount }: SetObserved): readonly SetEffect[] {
-  if (!isDeleting(set)) return isHeld(set) ? [] : [{ kind: 'addFinalizer' }]
+export function decideSet({ set, hasChildren }: SetObserved): SetEffect | undefined {
+  if (!isDeleting(set)) return isHeld(set) ? undefined : { kind: 'addFinalizer' }
   const isOrphaning = finalizersOf(set).includes('orphan')
-  return isHeld(set) && !isOrphaning && childCount === 0 ? [{ kind: 'freeFinalizer' }] : []
+  return isHeld(set) && !isOrphaning && !hasChildren ? { kind: 'freeFinalizer' } : undefined
 }
 
 type Deletable = { readonly metadata: { readonly deletionTimestamp?: string | undefined } }

@@ -8,6 +8,7 @@ import {
   type VMSnapshotNode,
   type VMSnapshotNodeStatus,
 } from '../api/vmsnapshotnode.ts'
+import { timestamp } from '../kube/object.ts'
 import { isGone, type NodeVerdict } from './node-state.ts'
 import { mustRelease } from './release.ts'
 import type { WatchedSnapshot } from './watched.ts'
@@ -98,6 +99,6 @@ export function entryOf(
       PATH_MAX_LENGTH,
     ),
     ...(storageID === undefined ? {} : { storageID }),
-    abandonedAt: now.toISOString().replace(/\.\d+Z$/, 'Z'),
+    abandonedAt: timestamp(now),
   }
 }

@@ -8,6 +8,8 @@ import { parseEvent, parseList, streamError, withoutManagedFields } from './watc
 export interface ListWatchOptions<T> {
   readonly connection: Connection
   readonly resource: Resource<T>
+  /** undefined: every namespace */
+  readonly namespace?: string
   readonly fieldSelector?: string
   readonly labelSelector?: string
   /** the server ends a watch after this long, or twice as long; bookmarks come every minute */
@@ -38,7 +40,7 @@ export class ListWatch<T extends KubeObject> {
 
   constructor(options: ListWatchOptions<T>) {
     this.#options = options
-    this.#path = collectionPath(options.resource)
+    this.#path = collectionPath(options.resource, options.namespace)
   }
 
   /** All pages. A continue token that has expired is an error of kind Gone: the list must begin again. */

@@ -118,7 +118,7 @@ export class Cluster {
     await this.apply({
       apiVersion: 'v1',
       kind: 'Pod',
-      metadata: { name, namespace: agentNamespace },
+      metadata: { name, namespace: agentNamespace, labels: { 'app.kubernetes.io/name': agentServiceAccount } },
       spec: {
         nodeName,
         serviceAccountName: agentServiceAccount,

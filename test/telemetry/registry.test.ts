@@ -23,10 +23,16 @@ describe('the list of metrics', () => {
     },
   )
 
-  test('every kind of process has what the machinery tells', () => {
-    const [agent, controller] = (['agent', 'controller'] as const).map((kind) => metricsOf(kind).map(([name]) => name))
-    expect(agent).toEqual(expect.arrayContaining(controller ?? []))
-    expect(controller).toEqual(expect.arrayContaining(['vmsnapshot_reconciles_total', 'vmsnapshot_api_requests_total']))
+  test('every kind of process has what the machinery tells, and nothing of the other kind', () => {
+    const [agent = [], controller = []] = (['agent', 'controller'] as const).map((kind) =>
+      metricsOf(kind).map(([name]) => name),
+    )
+    const shared = agent.filter((name) => controller.includes(name))
+    expect(shared).toEqual(expect.arrayContaining(['vmsnapshot_reconciles_total', 'vmsnapshot_api_requests_total']))
+    expect(agent).toContain('vmsnapshot_snapshots')
+    expect(controller).not.toContain('vmsnapshot_snapshots')
+    expect(controller).toContain('vmsnapshot_leading')
+    expect(agent).not.toContain('vmsnapshot_leading')
   })
 })
 

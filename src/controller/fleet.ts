@@ -1,0 +1,145 @@
+// Everything the controller knows of the cluster, as its informers have it, and what is observed of one copy or one node from that. Writes nothing.
+import type { VMSnapshotNode } from '../api/vmsnapshotnode.ts'
+import type { VMSnapshotSet } from '../api/vmsnapshotset.ts'
+import type { Store } from '../kube/informer.ts'
+import type { ObjectKey } from '../kube/object.ts'
+import { childName, controllingSet } from './child.ts'
+import type { CopyObserved, Selection } from './expand.ts'
+import { type GraceTimes, type NodeVerdict, verdictOf } from './node-state.ts'
+import { selects } from './selector.ts'
+import type { AgentPod, ClusterNode, WatchedSnapshot } from './watched.ts'
+
+/** Each is only asked once all have synced: what is missing from half a picture would look gone. */
+export interface Stores {
+  readonly sets: Store<VMSnapshotSet>
+  /** indexed by `snapshotIndexers` */
+  readonly snapshots: Store<WatchedSnapshot>
+  readonly records: Store<VMSnapshotNode>
+  readonly nodes: Store<ClusterNode>
+  /** indexed by `podIndexers` */
+  readonly pods: Store<AgentPod>
+}
+
+export const snapshotIndexers = {
+  node: ({ spec }: WatchedSnapshot): readonly string[] => [spec.nodeName],
+  set: (object: WatchedSnapshot): readonly string[] => ownerUIDs(object),
+  copy: (object: WatchedSnapshot): readonly string[] =>
+    ownerUIDs(object).map((uid) => `${uid}/${object.spec.nodeName}`),
+}
+
+export const podIndexers = {
+  node: ({ spec }: AgentPod): readonly string[] => (spec?.nodeName === undefined ? [] : [spec.nodeName]),
+}
+
+function ownerUIDs(object: WatchedSnapshot): readonly string[] {
+  const owner = controllingSet(object)
+  return owner === undefined ? [] : [owner.uid]
+}
+
+export class Fleet {
+  readonly stores: Stores
+  readonly #grace: GraceTimes
+  /** since when this process has known it, on the monotonic clock: a restart begins the grace times anew */
+  readonly #absentSince = new Map<string, number>()
+  readonly #agentMissingSince = new Map<string, number>()
+  /** where each Pod was last seen: its deletion leaves only its key */
+  readonly #podNodes = new Map<ObjectKey, string>()
+
+  constructor(stores: Stores, grace: GraceTimes) {
+    this.stores = stores
+    this.#grace = grace
+  }
+
+  get nodeGraceMs(): number {
+    return this.#grace.nodeGraceMs
+  }
+
+  verdictOf(nodeName: string): NodeVerdict {
+    const { nodes, pods, records } = this.stores
+    const node = nodes.get(nodeName)
+    const agents = pods.byIndex('node', nodeName)
+    const absentForMs = lasting(this.#absentSince, nodeName, node === undefined)
+    const agentMissingForMs = lasting(this.#agentMissingSince, nodeName, agents.length === 0)
+    const record = records.get(nodeName)
+    return verdictOf({ nodeName, node, pods: agents, record, absentForMs, agentMissingForMs }, this.#grace)
+  }
+
+  /** All that a decision about the copy goes by, but for what is read live. */
+  copyOf(set: VMSnapshotSet, nodeName: string): CopyObserved {
+    const { name, namespace, uid } = set.metadata
+    const { snapshots, records } = this.stores
+    const { state } = this.verdictOf(nodeName)
+    return {
+      set,
+      nodeName,
+      selection: this.#selectionOf(set, nodeName),
+      // An agent that has not yet written its VMSnapshotNode has not yet looked at its disk.
+      nodeState: state === 'ready' && records.get(nodeName) === undefined ? 'notReady' : state,
+      children: snapshots.byIndex('copy', `${uid}/${nodeName}`),
+      namesake: snapshots.get(`${namespace}/${childName(name, nodeName)}`),
+      definitions: undefined,
+    }
+  }
+
+  #selectionOf({ spec }: VMSnapshotSet, nodeName: string): Selection {
+    const node = this.stores.nodes.get(nodeName)
+    if (node === undefined) return 'unknown'
+    return selects(spec.nodeSelector, node.metadata.labels) ? 'selected' : 'deselected'
+  }
+
+  childrenOf({ metadata }: VMSnapshotSet): readonly WatchedSnapshot[] {
+    return this.stores.snapshots.byIndex('set', metadata.uid)
+  }
+
+  objectsOn(nodeName: string): readonly WatchedSnapshot[] {
+    return this.stores.snapshots.byIndex('node', nodeName)
+  }
+
+  /** The nodes that a change of this Pod concerns. */
+  nodesOfPod(key: ObjectKey): ReadonlySet<string> {
+    const before = this.#podNodes.get(key)
+    const now = this.stores.pods.get(key)?.spec?.nodeName
+    if (now === undefined) this.#podNodes.delete(key)
+    else this.#podNodes.set(key, now)
+    return new Set([before, now].filter((nodeName) => nodeName !== undefined))
+  }
+
+  /** Every node of which the set could have something to say. */
+  nodeNamesFor(set: VMSnapshotSet): ReadonlySet<string> {
+    const names = new Set(this.stores.nodes.list().map(({ metadata }) => metadata.name))
+    for (const { spec } of this.childrenOf(set)) names.add(spec.nodeName)
+    return names
+  }
+
+  /** Every node that there is or that anything names. */
+  get nodeNames(): ReadonlySet<string> {
+    return new Set([...this.stores.nodes.list().map(({ metadata }) => metadata.name), ...this.usedNodeNames])
+  }
+
+  /** Every node that has a VMSnapshotNode or that a VMSnapshot names. */
+  get usedNodeNames(): ReadonlySet<string> {
+    const { records, snapshots } = this.stores
+    return new Set([
+      ...records.list().map(({ metadata }) => metadata.name),
+      ...snapshots.list().map(({ spec }) => spec.nodeName),
+    ])
+  }
+
+  /** Nothing names the node any more. */
+  forget(nodeName: string): void {
+    this.#absentSince.delete(nodeName)
+    this.#agentMissingSince.delete(nodeName)
+  }
+}
+
+function lasting(since: Map<string, number>, nodeName: string, holds: boolean): number {
+  if (!holds) {
+    since.delete(nodeName)
+    return 0
+  }
+  const now = performance.now()
+  const began = since.get(nodeName)
+  if (began !== undefined) return now - began
+  since.set(nodeName, now)
+  return 0
+}

@@ -1,0 +1,109 @@
+// One pass over one node: what has become of it, for everything that depends on it, and the controller's part of its VMSnapshotNode.
+import type { VMSnapshotNode } from '../api/vmsnapshotnode.ts'
+import type { ReconcileContext } from '../kube/controller.ts'
+import { semanticallyEqual } from '../kube/object.ts'
+import type { Fleet } from './fleet.ts'
+import { controllerPartOf, decideRecord } from './node-record.ts'
+import { isGone, type NodeVerdict } from './node-state.ts'
+import type { ClusterReads } from './reads.ts'
+import { mustRelease } from './release.ts'
+import type { WatchedSnapshot } from './watched.ts'
+import type { Writes } from './writes.ts'
+
+export interface NodeReconcilerOptions {
+  readonly fleet: Fleet
+  readonly reads: ClusterReads
+  readonly writes: Writes
+  /** every set is to look at its copy on the node */
+  readonly onChange: (nodeName: string) => void
+  /** an object of the node is to be looked at */
+  readonly onStranded: (object: WatchedSnapshot) => void
+}
+
+type Requeue = { readonly requeueAfterMs: number }
+
+const soon: Requeue = { requeueAfterMs: 1_000 }
+
+export class NodeReconciler {
+  readonly #options: NodeReconcilerOptions
+  /** what sets and objects were last told of each node */
+  readonly #told = new Map<string, string>()
+
+  constructor(options: NodeReconcilerOptions) {
+    this.#options = options
+  }
+
+  /** What the first survey of every set takes into account already. */
+  prime(nodeName: string): void {
+    this.#told.set(nodeName, this.#signatureOf(nodeName, this.#options.fleet.verdictOf(nodeName)))
+  }
+
+  async reconcile(nodeName: string, context: ReconcileContext): Promise<Requeue | undefined> {
+    const { fleet } = this.#options
+    const verdict = fleet.verdictOf(nodeName)
+    this.#tell(nodeName, verdict, context)
+    const record = fleet.stores.records.get(nodeName)
+    if (record === undefined && verdict.state === 'gone' && fleet.objectsOn(nodeName).length === 0) {
+      this.#forget(nodeName)
+      return undefined
+    }
+    const next = record === undefined ? undefined : await this.#keepRecord(record, verdict, context)
+    if (next !== undefined) return next
+    return verdict.lookAgainMs === undefined ? undefined : { requeueAfterMs: Math.ceil(verdict.lookAgainMs) }
+  }
+
+  #tell(nodeName: string, verdict: NodeVerdict, { log }: ReconcileContext): void {
+    const { fleet, onChange, onStranded } = this.#options
+    const signature = this.#signatureOf(nodeName, verdict)
+    const isNews = this.#told.get(nodeName) !== signature
+    if (isNews) {
+      this.#told.set(nodeName, signature)
+      log.info({ node: nodeName, state: verdict.state, reason: verdict.reason }, 'node')
+      onChange(nodeName)
+    }
+    const objects = isNews
+      ? fleet.objectsOn(nodeName)
+      : isGone(verdict.state)
+        ? fleet.objectsOn(nodeName).filter(mustRelease)
+        : []
+    for (const object of objects) onStranded(object)
+  }
+
+  async #keepRecord(
+    record: VMSnapshotNode,
+    verdict: NodeVerdict,
+    { log }: ReconcileContext,
+  ): Promise<Requeue | undefined> {
+    const { fleet, reads, writes } = this.#options
+    const nodeName = record.metadata.name
+    const { nodeGraceMs } = fleet
+    const objects = fleet.objectsOn(nodeName)
+    const effect = decideRecord({ record, verdict, objects, now: new Date(), nodeGraceMs })
+    if (effect.kind === 'write') {
+      if (!semanticallyEqual(effect.status, controllerPartOf(record))) await writes.writeRecord(record, effect.status)
+      // What was given up last keeps the record for one more grace time.
+      return verdict.state === 'gone' && objects.length === 0 ? { requeueAfterMs: nodeGraceMs } : undefined
+    }
+    if ((await reads.node(nodeName)) !== undefined || (await reads.isNamed(nodeName))) return soon
+    await writes.deleteRecord(record)
+    log.info({ node: nodeName }, 'nothing names the node any more, its VMSnapshotNode is deleted')
+    return undefined
+  }
+
+  #signatureOf(nodeName: string, { state, reason, isSettled }: NodeVerdict): string {
+    const { nodes, records } = this.#options.fleet.stores
+    const labels = nodes.get(nodeName)?.metadata.labels
+    return JSON.stringify([
+      state,
+      reason,
+      isSettled,
+      records.get(nodeName) !== undefined,
+      Object.entries(labels ?? {}).sort(),
+    ])
+  }
+
+  #forget(nodeName: string): void {
+    this.#told.delete(nodeName)
+    this.#options.fleet.forget(nodeName)
+  }
+}

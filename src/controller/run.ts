@@ -1,0 +1,229 @@
+// The controller process: wiring in start order, and its end. No decisions. Every replica follows the cluster and answers its probes; one leads.
+import { hostname } from 'node:os'
+import { v4 as freshUUID } from 'uuid'
+import { GROUP, SET_LABEL } from '../api/group.ts'
+import { vmSnapshotNodeResource } from '../api/vmsnapshotnode.ts'
+import { vmSnapshotSetResource } from '../api/vmsnapshotset.ts'
+import { type ControllerConfig, controllerConfig, controllerSettings, describeSettings } from '../config.ts'
+import { APIError, Connection } from '../kube/connection.ts'
+import { Controller, type Reconcile } from '../kube/controller.ts'
+import { readDefinitions } from '../kube/definitions.ts'
+import { EventRecorder } from '../kube/events.ts'
+import { Informer } from '../kube/informer.ts'
+import { LeaderElector, type Term, TermEndedError } from '../kube/leader.ts'
+import { Client } from '../kube/resource.ts'
+import { StatusServer } from '../telemetry/http.ts'
+import { createLogger, type Logger } from '../telemetry/log.ts'
+import { observeEvents, observeLoop, observeRequests } from '../telemetry/observers.ts'
+import { createMetrics } from '../telemetry/process.ts'
+import type { MetricsRegistry } from '../telemetry/registry.ts'
+import { followSignals } from '../telemetry/signals.ts'
+import { version } from '../telemetry/version.ts'
+import { controllingSet, setLabelValue } from './child.ts'
+import { Fleet, podIndexers, snapshotIndexers } from './fleet.ts'
+import { type LoopName, lead } from './lead.ts'
+import { tellAtScrape } from './metrics.ts'
+import { type ClusterReads, shared } from './reads.ts'
+import type { Wakeups } from './wakeups.ts'
+import { agentPodResource, clusterNodeResource, type WatchedSnapshot, watchedSnapshotResource } from './watched.ts'
+import type { Clients } from './writes.ts'
+
+const probeDeadlineMs = 10_000
+/** Everything is over 10 s after SIGTERM. */
+const drainMs = 8_000
+const eventsMs = 500
+/** More than there are workers: a write that was let through by the term must not wait for a slot. */
+const maxConcurrentRequests = 64
+const leaseName = 'vmsnapshot-controller'
+/** A renewal that takes longer is tried again within its deadline. */
+const leaseDeadlineMs = 4_000
+
+/** The subcommand: resolves to the exit code once the controller has ended. Throws ConfigError, or an error that says why it could not start. */
+export async function runController(args: readonly string[]): Promise<number> {
+  if (args.includes('--help') || args.includes('-h')) {
+    console.log(`Usage: vmsnapshot controller [--flag=value ...]\n\n${describeSettings(controllerSettings)}`)
+    return 0
+  }
+  const config = controllerConfig(args)
+  const log = createLogger('controller', config.logLevel, {})
+  const metrics = createMetrics('controller')
+  const shape = { kubeconfig: config.kubeconfig, userAgent: `vmsnapshot-operator/${version} (controller)` }
+  const observer = observeRequests(metrics)
+  const connection = new Connection({ ...shape, observer, maxConcurrentRequests })
+  const leaseConnection = new Connection({ ...shape, observer, deadlineMs: leaseDeadlineMs })
+  const parts = wire(config, { connection, leaseConnection }, log, metrics)
+  const ending = followSignals({ log, logLevel: config.logLevel, endNow: (code) => process.exit(code) })
+  const server = await serve(config, parts, log)
+  try {
+    await connection.request({ method: 'GET', path: '/version', signal: ending, deadlineMs: probeDeadlineMs })
+    await run(parts, log, ending)
+  } catch (error) {
+    if (!ending.aborted) throw error
+  } finally {
+    await parts.recorder.close(eventsMs)
+    connection.close()
+    leaseConnection.close()
+    server?.close()
+  }
+  log.info({ signal: String(ending.reason) }, 'controller ended')
+  return 0
+}
+
+type Parts = ReturnType<typeof wire>
+
+async function serve(config: ControllerConfig, parts: Parts, log: Logger): Promise<StatusServer | undefined> {
+  if (config.listenAddress === undefined) return undefined
+  const { metrics, readyz } = parts
+  const server = await StatusServer.listen(config.listenAddress, { metrics, healthz: () => [], readyz })
+  log.info({ address: server.address }, 'serving /metrics, /healthz and /readyz')
+  return server
+}
+
+interface Connections {
+  readonly connection: Connection
+  readonly leaseConnection: Connection
+}
+
+/** Everything that the process consists of, joined and not yet running. */
+function wire(config: ControllerConfig, connections: Connections, log: Logger, metrics: MetricsRegistry) {
+  const { connection, leaseConnection } = connections
+  const informers = inform(config, connection, log)
+  const { VMSnapshotSets: sets, VMSnapshots: snapshots, VMSnapshotNodes: records, Nodes: nodes, Pods: pods } = informers
+  const stores = {
+    sets: sets.store,
+    snapshots: snapshots.store,
+    records: records.store,
+    nodes: nodes.store,
+    pods: pods.store,
+  }
+  const fleet = new Fleet(stores, config)
+  const clients: Clients = {
+    sets: new Client(connection, vmSnapshotSetResource),
+    snapshots: new Client(connection, watchedSnapshotResource),
+    records: new Client(connection, vmSnapshotNodeResource),
+  }
+  const identity = `${hostname()}_${freshUUID()}`
+  const recorder = new EventRecorder({
+    connection,
+    reportingController: `${GROUP}/controller`,
+    reportingInstance: hostname(),
+    log,
+    observer: observeEvents(metrics),
+  })
+  const elector = new LeaderElector({
+    connection: leaseConnection,
+    namespace: config.namespace,
+    name: leaseName,
+    identity,
+    log,
+  })
+  let leading: Wakeups | undefined
+  sets.onChange((key) => leading?.setChanged(key))
+  snapshots.onChange((key) => leading?.snapshotChanged(key))
+  const nodeChanged = (nodeName: string) => {
+    // A standby's clocks run too: a change of leader begins no grace time anew.
+    if (isSynced(informers)) fleet.verdictOf(nodeName)
+    leading?.nodeChanged(nodeName)
+  }
+  nodes.onChange(nodeChanged)
+  records.onChange(nodeChanged)
+  pods.onChange((key) => {
+    for (const nodeName of fleet.nodesOfPod(key)) nodeChanged(nodeName)
+  })
+  const options = {
+    fleet,
+    clients,
+    reads: readsOf(connection, clients),
+    events: recorder,
+    onReleased: () => metrics.increment('vmsnapshot_abandoned_total', {}),
+  }
+  const observers = loopObservers(metrics)
+  const leadTerm = (term: Term) => {
+    const loop = (name: LoopName, workers: number, reconcile: Reconcile) =>
+      new Controller({ workers, log, reconcile: within(term, reconcile), observer: observers[name], drainMs })
+    return lead({ ...options, loop }, term, (wakeups) => {
+      leading = wakeups
+    }).finally(() => {
+      leading = undefined
+    })
+  }
+  tellAtScrape(metrics, fleet, () => elector.isLeading)
+  const readyz = () =>
+    Object.entries(informers)
+      .filter(([, { hasSynced }]) => !hasSynced)
+      .map(([name]) => `${name} are not listed yet`)
+  return { informers, fleet, elector, leadTerm, recorder, metrics, readyz }
+}
+
+function inform({ namespace, agentSelector }: ControllerConfig, connection: Connection, log: Logger) {
+  return {
+    VMSnapshotSets: new Informer({ connection, resource: vmSnapshotSetResource, log }),
+    VMSnapshots: new Informer({ connection, resource: watchedSnapshotResource, indexers: snapshotIndexers, log }),
+    VMSnapshotNodes: new Informer({ connection, resource: vmSnapshotNodeResource, log }),
+    Nodes: new Informer({ connection, resource: clusterNodeResource, log }),
+    Pods: new Informer({
+      connection,
+      resource: agentPodResource,
+      namespace,
+      labelSelector: agentSelector,
+      indexers: podIndexers,
+      log,
+    }),
+  }
+}
+
+function isSynced(informers: Parts['informers']): boolean {
+  return Object.values(informers).every(({ hasSynced }) => hasSynced)
+}
+
+function loopObservers(metrics: MetricsRegistry) {
+  return {
+    copies: observeLoop(metrics, 'copies'),
+    sets: observeLoop(metrics, 'sets'),
+    nodes: observeLoop(metrics, 'nodes'),
+    stranded: observeLoop(metrics, 'stranded'),
+  }
+}
+
+/** What ends with its term is no failure. */
+function within(term: Term, reconcile: Reconcile): Reconcile {
+  return async (key, context) => {
+    try {
+      return await reconcile(key, context)
+    } catch (error) {
+      if (error instanceof TermEndedError || term.signal.aborted) return undefined
+      throw error
+    }
+  }
+}
+
+function readsOf(connection: Connection, { snapshots }: Clients): ClusterReads {
+  const nodes = new Client(connection, clusterNodeResource)
+  const names = [`vmsnapshots.${GROUP}`, `vmsnapshotsets.${GROUP}`]
+  return {
+    node: async (nodeName) => {
+      try {
+        return await nodes.get(nodeName)
+      } catch (error) {
+        if (error instanceof APIError && error.kind === 'NotFound') return undefined
+        throw error
+      }
+    },
+    definitions: shared(() => readDefinitions(connection, names)),
+    hasChildren: async ({ metadata: { namespace, name, uid } }) => {
+      const labelSelector = `${SET_LABEL}=${setLabelValue(name)}`
+      const found: readonly WatchedSnapshot[] = await snapshots.list({ namespace, labelSelector })
+      return found.some((object) => controllingSet(object)?.uid === uid)
+    },
+    isNamed: async (nodeName) =>
+      (await snapshots.list({ fieldSelector: `spec.nodeName=${nodeName}`, limit: 1 })).length > 0,
+  }
+}
+
+async function run({ informers, fleet, elector, leadTerm }: Parts, log: Logger, signal: AbortSignal): Promise<void> {
+  const following = Object.values(informers).map((informer) => informer.run(signal))
+  await Promise.all(Object.values(informers).map((informer) => informer.waitForSync(signal)))
+  for (const nodeName of fleet.nodeNames) fleet.verdictOf(nodeName)
+  log.info({ sets: fleet.stores.sets.size, snapshots: fleet.stores.snapshots.size }, 'controller started')
+  await Promise.all([elector.run(signal, leadTerm), ...following])
+}

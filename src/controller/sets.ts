@@ -1,0 +1,106 @@
+// One pass over one set: its finalizer, the survey of its copies when it changed, and its status, which is written once a second at most.
+import type { VMSnapshotSet } from '../api/vmsnapshotset.ts'
+import type { APIError } from '../kube/connection.ts'
+import type { ReconcileContext } from '../kube/controller.ts'
+import { keyOf, semanticallyEqual } from '../kube/object.ts'
+import type { CopyReconciler } from './copies.ts'
+import { decideSet, type SetEffect } from './expand.ts'
+import type { Fleet } from './fleet.ts'
+import type { ClusterReads } from './reads.ts'
+import type { Writes } from './writes.ts'
+
+export interface SetReconcilerOptions {
+  readonly fleet: Fleet
+  readonly reads: ClusterReads
+  readonly writes: Writes
+  readonly copies: CopyReconciler
+}
+
+type Requeue = { readonly requeueAfterMs: number }
+
+/** What this term knows of a set beyond the store. */
+interface Surveyed {
+  readonly uid: string
+  /** what its copies depend on, as it was when all of them were looked at */
+  readonly signature: string
+  statusWrittenAtMs: number
+}
+
+const statusIntervalMs = 1_000
+const soon: Requeue = { requeueAfterMs: 1_000 }
+
+export class SetReconciler {
+  readonly #options: SetReconcilerOptions
+  readonly #surveyed = new Map<string, Surveyed>()
+
+  constructor(options: SetReconcilerOptions) {
+    this.#options = options
+  }
+
+  async reconcile(key: string, context: ReconcileContext): Promise<Requeue | undefined> {
+    const set = this.#options.fleet.stores.sets.get(key)
+    const surveyed = this.#survey(key, set)
+    if (set === undefined || surveyed === undefined) return undefined
+    const effect = decideSet({ set, hasChildren: this.#hasChildren(set) })
+    return effect === undefined ? this.#writeStatus(set, surveyed) : this.#apply(effect, set, context)
+  }
+
+  /** All copies are looked at once for each change of the set; after that every event looks at its own copy only. */
+  #survey(key: string, set: VMSnapshotSet | undefined): Surveyed | undefined {
+    const { copies, fleet } = this.#options
+    const before = this.#surveyed.get(key)
+    if (before !== undefined && before.uid !== set?.metadata.uid) {
+      copies.forgetSet(before.uid)
+      this.#surveyed.delete(key)
+    }
+    if (set === undefined) return undefined
+    const signature = signatureOf(set)
+    if (before?.signature === signature) return before
+    const names = new Set([...fleet.nodeNamesFor(set), ...copies.aggregateOf(set).nodeNames])
+    for (const nodeName of names) copies.consider(set, nodeName)
+    const statusWrittenAtMs = before?.statusWrittenAtMs ?? Number.NEGATIVE_INFINITY
+    const surveyed = { uid: set.metadata.uid, signature, statusWrittenAtMs }
+    this.#surveyed.set(key, surveyed)
+    return surveyed
+  }
+
+  #hasChildren(set: VMSnapshotSet): boolean {
+    const { copies, fleet } = this.#options
+    return copies.aggregateOf(set).size > 0 || fleet.childrenOf(set).length > 0
+  }
+
+  async #apply(effect: SetEffect, set: VMSnapshotSet, { log }: ReconcileContext): Promise<Requeue | undefined> {
+    const { reads, writes } = this.#options
+    const facts = { vmSnapshotSet: keyOf(set) }
+    try {
+      if (effect.kind === 'addFinalizer') {
+        await writes.addFinalizer(set)
+        return undefined
+      }
+      // Of a copy that was created just now the store may not know yet; the server does.
+      if (await reads.hasChildren(set)) return soon
+      await writes.freeFinalizer(set)
+      log.info(facts, 'no copy is left, finalizer freed')
+      return undefined
+    } catch (error) {
+      if ((error as Partial<APIError>).kind === 'Invalid') return soon
+      throw error
+    }
+  }
+
+  async #writeStatus(set: VMSnapshotSet, surveyed: Surveyed): Promise<Requeue | undefined> {
+    const waitMs = surveyed.statusWrittenAtMs + statusIntervalMs - performance.now()
+    if (waitMs > 0) return { requeueAfterMs: Math.ceil(waitMs) }
+    const status = this.#options.copies.aggregateOf(set).statusOf(set)
+    if (semanticallyEqual(status, set.status ?? {})) return undefined
+    await this.#options.writes.writeSetStatus(set, status)
+    surveyed.statusWrittenAtMs = performance.now()
+    return undefined
+  }
+}
+
+/** A status that was written, by this process above all, is no change. */
+function signatureOf({ metadata }: VMSnapshotSet): string {
+  const { uid, generation, deletionTimestamp, finalizers } = metadata
+  return JSON.stringify([uid, generation, deletionTimestamp, finalizers])
+}
