@@ -10,13 +10,14 @@ const clientNode = join(root, 'node_modules', '@kubernetes', 'client-node', 'dis
 const entries = ['src/main.ts', 'src/snapshot/worker.ts', 'src/inspect/scan-process.ts']
 
 /**
- * What libraries import and is never reached here, by package. Of @kubernetes/client-node: 757 generated models, an HTTP client with its
- * proxies, since requests are our own, and the log-ins of clouds that exec plug-ins have replaced. Of pino: log transports and redaction.
+ * What libraries import and is never reached here, by package. Of @kubernetes/client-node: 757 generated models, its version, an HTTP client
+ * with its proxies, since requests are our own, and the log-ins of clouds that exec plug-ins have replaced. Of pino: log transports and redaction.
  * Of prom-client: whatever is no registry, counter, gauge or histogram. Of zod: JSON schemas, which build/generate.ts makes.
  */
 const unreached: Readonly<Record<string, readonly string[]>> = {
   'client-node': [
     './gen/index.js',
+    '../package.json',
     'undici',
     'hpagent',
     'socks',

@@ -3,15 +3,19 @@ import { type Logger, pino } from 'pino'
 
 export type { Logger }
 
-/** A logger of the process; `component` is the subcommand, `facts` are in every line. Times are RFC 3339 UTC. */
+/**
+ * A logger of the process; `component` is the subcommand, `facts` are in every line. Times are RFC 3339 UTC.
+ * A line is written when the call returns: those that are wanted most come right before a process ends itself.
+ */
 export function createLogger(component: string, level: string, facts: object = {}): Logger {
-  return pino({
+  const options = {
     level,
     base: { component, ...facts },
     timestamp: pino.stdTimeFunctions.isoTime,
-    formatters: { level: (label) => ({ level: label }) },
+    formatters: { level: (label: string) => ({ level: label }) },
     serializers: { err: pino.stdSerializers.errWithCause },
-  })
+  }
+  return pino(options, pino.destination({ sync: true }))
 }
 
 /** From the configured level to debug, or back; where debug is configured, to info. Children that were made before keep their level. */
