@@ -14,7 +14,7 @@ import { Client, keyOf } from '../kube/resource.ts'
 import { openDisk } from '../snapshot/pool.ts'
 import { StatusServer } from '../telemetry/http.ts'
 import { createLogger, type Logger } from '../telemetry/log.ts'
-import { observeEvents, observeLoop, observeRequests } from '../telemetry/observers.ts'
+import { observeEvents, observeLoop, observeRequests, tellLoopAtScrape } from '../telemetry/observers.ts'
 import { createMetrics } from '../telemetry/process.ts'
 import type { MetricsRegistry } from '../telemetry/registry.ts'
 import { followSignals } from '../telemetry/signals.ts'
@@ -178,10 +178,8 @@ function wire(config: AgentConfig, connection: Connection, log: Logger, metrics:
   })
   nodes.onChange((key) => storage.enqueue(key))
   tellAtScrape(metrics, { objects: store, keeper })
-  metrics.onScrape(() => {
-    metrics.set('vmsnapshot_queue_depth', { loop: 'snapshots' }, controller.queueLength)
-    metrics.set('vmsnapshot_queue_depth', { loop: 'storage' }, storage.queueLength)
-  })
+  tellLoopAtScrape(metrics, 'snapshots', controller)
+  tellLoopAtScrape(metrics, 'storage', storage)
   const healthz = () => []
   const readyz = () =>
     readiness({ informers: { VMSnapshots: objects, VMSnapshotNodes: nodes }, keeper, rescanIntervalMs })

@@ -1,8 +1,16 @@
 // The loop: keys from the queue, N workers, one pass a key at a time, and one place that says what an error means for a key.
+//
+// Flow: enqueue -> workqueue -> a free worker -> one pass over the key -> its result, or what its error means -> done.
+// Guarantees: never two passes over one key at once; a pass that failed is made again, with a back-off of its key, until one succeeds, or
+//   throws TerminalError; passes under way at the end may finish within the time to drain, then their signal is aborted.
+// Assumptions: a pass is level-based, for it is not told why it runs; it ends soon after its signal is aborted.
+// Caveats: a pass that never ends keeps its worker and its key: whoever does something that can hang gives it a deadline.
 import { v4 as freshUUID } from 'uuid'
 import { APIError } from './api-error.ts'
+import { type Clock, systemClock } from './clock.ts'
 import type { Logger } from './log.ts'
-import { Workqueue } from './workqueue.ts'
+import { TermEndedError } from './term.ts'
+import { type QueueObserver, Workqueue } from './workqueue.ts'
 
 export interface ReconcileContext {
   /** names this pass in every log line */
@@ -19,11 +27,17 @@ export interface ReconcileResult {
 
 export type Reconcile = (key: string, context: ReconcileContext) => Promise<ReconcileResult | undefined>
 
-export type Outcome = 'done' | 'requeued' | 'retried'
+/** `forgotten` and `failed`: no pass is owed any more, because its time is over or because it would fail for ever. */
+export type Outcome = 'done' | 'requeued' | 'retried' | 'forgotten' | 'failed'
 
-/** For metrics. */
-export interface ControllerObserver {
+/** For metrics; with the getters of Controller, which are asked for. */
+export interface ControllerObserver extends QueueObserver {
   reconciled(outcome: Outcome, durationMs: number): void
+}
+
+/** Thrown by a pass that would fail in the same way however often it is made: it is logged and counted, and only a new event brings another. */
+export class TerminalError extends Error {
+  override readonly name = 'TerminalError'
 }
 
 /** A logger that can make one with further facts. */
@@ -36,22 +50,31 @@ export interface ControllerOptions {
   readonly workers: number
   readonly log: ParentLogger
   readonly observer?: ControllerObserver
-  readonly queue?: Workqueue
   /** passes under way at the end may take so long */
   readonly drainMs?: number
+  readonly clock?: Clock
 }
 
-type Verdict = { readonly kind: 'retry' } | { readonly kind: 'retryAfter'; readonly delayMs: number }
+type Verdict =
+  | { readonly kind: 'forget' }
+  | { readonly kind: 'terminal' }
+  /** `level`: how much it should worry whoever reads the log */
+  | { readonly kind: 'retry'; readonly level: 'debug' | 'error'; readonly atLeastMs: number }
 
 /** The whole error policy. */
 export function verdictOf(error: unknown): Verdict {
-  if (!(error instanceof APIError)) return { kind: 'retry' }
+  if (error instanceof TerminalError) return { kind: 'terminal' }
+  // Whoever leads next lists everything.
+  if (error instanceof TermEndedError) return { kind: 'forget' }
+  if (!(error instanceof APIError)) return { kind: 'retry', level: 'error', atLeastMs: 0 }
   switch (error.kind) {
     case 'TooManyRequests':
-      return { kind: 'retryAfter', delayMs: error.retryAfterMs ?? 1_000 }
-    case 'NotFound':
-    // No proof that the object is gone: its namespace may be, with the object left behind. An event of its own ends the trying.
+      return { kind: 'retry', level: 'debug', atLeastMs: error.retryAfterMs ?? 1_000 }
+    // These only say that the store is behind; the next pass reads what is new.
     case 'Conflict':
+    // No proof that the object is gone: its namespace may be, with the object left behind. An event of its own ends the trying.
+    case 'NotFound':
+      return { kind: 'retry', level: 'debug', atLeastMs: 0 }
     case 'AlreadyExists':
     case 'Gone':
     case 'Forbidden':
@@ -59,21 +82,30 @@ export function verdictOf(error: unknown): Verdict {
     case 'Invalid':
     case 'BadRequest':
     case 'Transient':
-      return { kind: 'retry' }
+      return { kind: 'retry', level: 'error', atLeastMs: 0 }
   }
 }
 
 export class Controller {
   readonly #options: ControllerOptions
+  readonly #clock: Clock
   readonly #queue: Workqueue
 
   constructor(options: ControllerOptions) {
     this.#options = options
-    this.#queue = options.queue ?? new Workqueue()
+    this.#clock = options.clock ?? systemClock
+    const { observer } = options
+    this.#queue = new Workqueue({ clock: this.#clock, ...(observer === undefined ? {} : { observer }) })
   }
 
+  /** Keys that wait for a worker. */
   get queueLength(): number {
     return this.#queue.length
+  }
+
+  /** How long the pass that is longest under way has taken by now; 0 where there is none. */
+  get longestPassMs(): number {
+    return this.#queue.longestRunningMs
   }
 
   enqueue(key: string): void {
@@ -87,25 +119,28 @@ export class Controller {
   /** Works until `signal` is aborted and the passes under way have ended, or their time to drain is over. */
   async run(signal: AbortSignal): Promise<void> {
     const draining = new AbortController()
-    let timer: NodeJS.Timeout | undefined
+    const drained = Promise.withResolvers<void>()
+    let cancel = () => {}
     const end = () => {
       this.#queue.shutDown()
-      timer = setTimeout(() => draining.abort(signal.reason), this.#options.drainMs ?? 10_000)
+      cancel = this.#clock.after(this.#options.drainMs ?? 10_000, () => {
+        this.#options.log.warn({ keys: this.#queue.processing }, 'passes were still under way at the end')
+        draining.abort(signal.reason)
+        drained.resolve()
+      })
     }
     if (signal.aborted) end()
     else signal.addEventListener('abort', end, { once: true })
     const workers = Array.from({ length: this.#options.workers }, () => this.#work(draining.signal))
-    const drained = Promise.withResolvers<void>()
-    draining.signal.addEventListener('abort', () => drained.resolve(), { once: true })
     await Promise.race([Promise.all(workers), drained.promise])
-    clearTimeout(timer)
+    cancel()
   }
 
   async #work(signal: AbortSignal): Promise<void> {
     for (let key = await this.#queue.get(); key !== undefined; key = await this.#queue.get()) {
-      const startedAt = performance.now()
+      const startedAtMs = this.#clock.now()
       const outcome = await this.#pass(key, signal)
-      this.#options.observer?.reconciled(outcome, performance.now() - startedAt)
+      this.#options.observer?.reconciled(outcome, this.#clock.now() - startedAtMs)
       this.#queue.done(key)
     }
   }
@@ -120,21 +155,23 @@ export class Controller {
       this.#queue.addAfter(key, result.requeueAfterMs)
       return 'requeued'
     } catch (error) {
-      return this.#failed(key, error, log)
+      return this.#failed(key, signal.aborted ? { kind: 'forget' } : verdictOf(error), error, log)
     }
   }
 
-  #failed(key: string, error: unknown, log: Logger): Outcome {
-    const verdict = verdictOf(error)
+  #failed(key: string, verdict: Verdict, error: unknown, log: Logger): Outcome {
     switch (verdict.kind) {
-      case 'retryAfter':
-        this.#queue.addAfter(key, verdict.delayMs)
-        return 'retried'
+      case 'forget':
+        this.#queue.forget(key)
+        log.debug({ key, err: error }, 'pass given up')
+        return 'forgotten'
+      case 'terminal':
+        this.#queue.forget(key)
+        log.error({ key, err: error }, 'pass failed for good')
+        return 'failed'
       case 'retry': {
-        const delayMs = Math.round(this.#queue.addRateLimited(key))
-        // These only say that the store is behind; the next pass reads what is new.
-        if (error instanceof APIError && (error.kind === 'Conflict' || error.kind === 'NotFound'))
-          log.debug({ key, delayMs, why: error.message }, 'object changed meanwhile')
+        const delayMs = Math.round(this.#queue.addRateLimited(key, verdict.atLeastMs))
+        if (verdict.level === 'debug') log.debug({ key, delayMs, why: String(error) }, 'pass to be made again')
         else log.error({ key, delayMs, err: error }, 'pass failed')
         return 'retried'
       }

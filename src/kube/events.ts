@@ -60,7 +60,7 @@ export class EventRecorder implements EventSink {
     this.#options = options
     this.#clock = options.clock ?? systemClock
     this.#cache = new EventCache(this.#clock)
-    this.#queue = new Workqueue(this.#clock)
+    this.#queue = new Workqueue({ clock: this.#clock })
     this.#bucket = new TokenBucket(overallRate, this.#clock)
     this.#working = this.#work()
   }

@@ -14,20 +14,9 @@ import type { Connection } from './connection.ts'
 import type { Logger } from './log.ts'
 import { microTime } from './object.ts'
 import { Client } from './resource.ts'
+import { type Term, TermEndedError } from './term.ts'
 
-/** Leadership for a time. */
-export interface Term {
-  /** aborted at its end, whatever ended it */
-  readonly signal: AbortSignal
-  /** how often the Lease has changed hands before: later terms of others have higher numbers */
-  readonly transitions: number
-  /** Throws TermEndedError once somebody else may lead. To be called right before each write. */
-  check(): void
-}
-
-export class TermEndedError extends Error {
-  override readonly name = 'TermEndedError'
-}
+export { type Term, TermEndedError } from './term.ts'
 
 export interface LeaderElectorOptions {
   /** its own, with a short deadline: a queue of other requests must not keep a renewal waiting */

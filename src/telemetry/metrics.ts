@@ -185,8 +185,8 @@ export const metrics = {
   },
   vmsnapshot_reconciles_total: {
     type: 'counter',
-    help: 'Passes over a key by how they ended.',
-    labels: { loop, result: ['done', 'requeued', 'retried'] },
+    help: 'Passes over a key by how they ended; forgotten: their time was over; failed: they would fail however often they are made.',
+    labels: { loop, result: ['done', 'requeued', 'retried', 'forgotten', 'failed'] },
     query: 'sum by (loop) (rate(vmsnapshot_reconciles_total{result="retried"}[5m]))',
   },
   vmsnapshot_reconcile_duration_seconds: {
@@ -196,11 +196,30 @@ export const metrics = {
     query: 'histogram_quantile(0.99, sum by (le, loop) (rate(vmsnapshot_reconcile_duration_seconds_bucket[5m])))',
     buckets: [0.005, 0.02, 0.1, 0.5, 2, 10, 60],
   },
+  vmsnapshot_longest_pass_seconds: {
+    type: 'gauge',
+    help: 'How long the pass that is longest under way has taken by now; 0 while there is none.',
+    labels: { loop },
+    query: 'vmsnapshot_longest_pass_seconds > 300',
+  },
   vmsnapshot_queue_depth: {
     type: 'gauge',
     help: 'Keys that wait for a worker.',
     labels: { loop },
     query: 'vmsnapshot_queue_depth > 100',
+  },
+  vmsnapshot_queue_adds_total: {
+    type: 'counter',
+    help: 'Keys that began to wait for a pass, each once however often it was asked for meanwhile.',
+    labels: { loop },
+    query: 'sum by (loop) (rate(vmsnapshot_queue_adds_total[5m]))',
+  },
+  vmsnapshot_queue_wait_seconds: {
+    type: 'histogram',
+    help: 'Time from there to the beginning of the pass.',
+    labels: { loop },
+    query: 'histogram_quantile(0.99, sum by (le, loop) (rate(vmsnapshot_queue_wait_seconds_bucket[5m])))',
+    buckets: [0.001, 0.01, 0.1, 1, 10, 60],
   },
   vmsnapshot_api_requests_total: {
     type: 'counter',

@@ -1,6 +1,6 @@
 // The observers that the machinery offers, told as metrics. `run` of each process joins them.
 import type { RequestObserver } from '../kube/connection.ts'
-import type { ControllerObserver } from '../kube/controller.ts'
+import type { Controller, ControllerObserver } from '../kube/controller.ts'
 import type { EventObserver } from '../kube/events.ts'
 import type { MetricsRegistry } from './registry.ts'
 
@@ -14,12 +14,24 @@ export function observeRequests(metrics: MetricsRegistry): RequestObserver {
 export function observeLoop(metrics: MetricsRegistry, loop: string): ControllerObserver {
   metrics.initialise('vmsnapshot_reconciles_total', { loop })
   metrics.initialise('vmsnapshot_reconcile_duration_seconds', { loop })
+  metrics.initialise('vmsnapshot_queue_adds_total', { loop })
+  metrics.initialise('vmsnapshot_queue_wait_seconds', { loop })
   return {
+    added: () => metrics.increment('vmsnapshot_queue_adds_total', { loop }),
+    taken: (waitedMs) => metrics.observe('vmsnapshot_queue_wait_seconds', { loop }, waitedMs / 1000),
     reconciled: (result, durationMs) => {
       metrics.increment('vmsnapshot_reconciles_total', { loop, result })
       metrics.observe('vmsnapshot_reconcile_duration_seconds', { loop }, durationMs / 1000)
     },
   }
+}
+
+/** What a loop can only be asked for. */
+export function tellLoopAtScrape(metrics: MetricsRegistry, loop: string, controller: Controller): void {
+  metrics.onScrape(() => {
+    metrics.set('vmsnapshot_queue_depth', { loop }, controller.queueLength)
+    metrics.set('vmsnapshot_longest_pass_seconds', { loop }, controller.longestPassMs / 1000)
+  })
 }
 
 export function observeEvents(metrics: MetricsRegistry): EventObserver {

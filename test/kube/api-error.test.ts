@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { APIError, errorOf, parseRetryAfter } from '../../src/kube/api-error.ts'
-import { verdictOf } from '../../src/kube/controller.ts'
+import { errorOf, parseRetryAfter } from '../../src/kube/api-error.ts'
 
 describe('errorOf()', () => {
   test.each([
@@ -36,16 +35,4 @@ test('parseRetryAfter() reads seconds and dates, and nothing else', () => {
   expect(parseRetryAfter('Thu, 01 Jan 2026 00:00:05 GMT', now)).toBe(5_000)
   expect(parseRetryAfter('Wed, 31 Dec 2025 00:00:00 GMT', now)).toBe(0)
   for (const rubbish of [undefined, '', 'soon', '-1', '1e9']) expect(parseRetryAfter(rubbish, now)).toBeUndefined()
-})
-
-describe('verdictOf()', () => {
-  test('waits as long as it was told, and tries everything else again', () => {
-    expect(verdictOf(new APIError('NotFound', ''))).toEqual({ kind: 'retry' })
-    expect(verdictOf(new APIError('TooManyRequests', '', { retryAfterMs: 7 }))).toEqual({
-      kind: 'retryAfter',
-      delayMs: 7,
-    })
-    expect(verdictOf(new APIError('Conflict', ''))).toEqual({ kind: 'retry' })
-    expect(verdictOf(new Error('a bug'))).toEqual({ kind: 'retry' })
-  })
 })

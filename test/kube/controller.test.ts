@@ -1,53 +1,80 @@
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { APIError } from '../../src/kube/api-error.ts'
-import { Controller, type Outcome, type Reconcile } from '../../src/kube/controller.ts'
+import { Controller, type Outcome, type Reconcile, TerminalError, verdictOf } from '../../src/kube/controller.ts'
+import { TermEndedError } from '../../src/kube/term.ts'
 import { until } from '../support/until.ts'
 
-const lines: unknown[][] = []
-const log = {
-  debug: (...line: unknown[]) => lines.push(line),
-  info: (...line: unknown[]) => lines.push(line),
-  warn: (...line: unknown[]) => lines.push(line),
-  error: (...line: unknown[]) => lines.push(line),
-  child: () => log,
+interface Line {
+  readonly level: string
+  readonly facts: { readonly reconcileID?: string; readonly keys?: readonly string[] }
+  readonly message: string
+}
+
+/** A logger that remembers, with the facts of its parents in each line. */
+function remembering(lines: Line[], parents: object = {}) {
+  const line = (level: string) => (facts: object, message: string) => {
+    lines.push({ level, facts: { ...parents, ...facts }, message })
+  }
+  return {
+    debug: line('debug'),
+    info: line('info'),
+    warn: line('warn'),
+    error: line('error'),
+    child: (facts: object) => remembering(lines, { ...parents, ...facts }),
+  }
 }
 
 function start(reconcile: Reconcile, options: { workers?: number; drainMs?: number } = {}) {
+  const lines: Line[] = []
   const outcomes: Outcome[] = []
   const observer = { reconciled: (outcome: Outcome) => outcomes.push(outcome) }
-  const controller = new Controller({ reconcile, workers: 2, log, observer, ...options })
+  const controller = new Controller({ reconcile, workers: 2, log: remembering(lines), observer, ...options })
   const ending = new AbortController()
   const running = controller.run(ending.signal)
   const stop = () => {
     ending.abort()
     return running
   }
-  return { controller, outcomes, stop }
+  return { controller, outcomes, lines, stop }
 }
 
+const turn = () => new Promise((resolve) => setImmediate(resolve))
+
 describe('Controller', () => {
-  test('never has two passes over one key, and works on several keys at once', async () => {
-    const busy = new Map<string, number>()
-    let [most, mostOfOne] = [0, 0]
-    const { controller, outcomes, stop } = start(async (key) => {
-      busy.set(key, (busy.get(key) ?? 0) + 1)
-      mostOfOne = Math.max(mostOfOne, busy.get(key) ?? 0)
-      most = Math.max(
-        most,
-        [...busy.values()].reduce((a, b) => a + b),
-      )
-      await new Promise((resolve) => setImmediate(resolve))
-      busy.set(key, (busy.get(key) ?? 0) - 1)
-      return undefined
+  test('never has two passes over one key, works on as many keys as it has workers, and sees the last of every change', async () => {
+    const plan = fc.array(fc.tuple(fc.constantFrom('a', 'b', 'c', 'd', 'e'), fc.nat(3)), {
+      minLength: 1,
+      maxLength: 60,
     })
-    for (let round = 0; round < 10; round++) for (const key of ['a', 'b', 'c']) controller.enqueue(key)
-    await until(
-      'all passes',
-      () => outcomes.length,
-      (count) => count >= 3,
+    await fc.assert(
+      fc.asyncProperty(plan, fc.integer({ min: 1, max: 4 }), async (changes, workers) => {
+        const written = new Map<string, number>()
+        const seen = new Map<string, number>()
+        const busy = new Set<string>()
+        const { controller, outcomes, stop } = start(
+          async (key) => {
+            expect(busy.has(key)).toBe(false)
+            busy.add(key)
+            expect(busy.size).toBeLessThanOrEqual(workers)
+            seen.set(key, written.get(key) ?? 0)
+            for (let turns = 0; turns < key.charCodeAt(0) % 3; turns++) await turn()
+            busy.delete(key)
+            return undefined
+          },
+          { workers },
+        )
+        for (const [version, [key, turns]] of changes.entries()) {
+          written.set(key, version)
+          controller.enqueue(key)
+          for (let count = 0; count < turns; count++) await turn()
+        }
+        while (busy.size > 0 || controller.queueLength > 0) await turn()
+        await stop()
+        expect([...seen].sort()).toEqual([...written].sort())
+        expect(outcomes.every((outcome) => outcome === 'done')).toBe(true)
+      }),
     )
-    await stop()
-    expect({ most, mostOfOne }).toEqual({ most: 2, mostOfOne: 1 })
   })
 
   test('tries a failed key again, and looks again when asked to', async () => {
@@ -85,10 +112,72 @@ describe('Controller', () => {
     await stop()
   })
 
+  test('makes no further pass for what would fail for ever, until something new happens', async () => {
+    const { controller, outcomes, lines, stop } = start(async () => {
+      throw new TerminalError('a spec that nobody can carry out', { cause: new Error('the cause') })
+    })
+    for (const round of [1, 2]) {
+      controller.enqueue('a')
+      await until(
+        `pass ${round}`,
+        () => outcomes,
+        ({ length }) => length === round,
+      )
+    }
+    await stop()
+    expect(outcomes).toEqual(['failed', 'failed'])
+    expect(lines.map(({ level, message }) => `${level}: ${message}`)).toEqual([
+      'error: pass failed for good',
+      'error: pass failed for good',
+    ])
+  })
+
+  test('gives each pass a reconcileID of its own, which stands in every line of it', async () => {
+    const ids: string[] = []
+    const { controller, lines, stop } = start(async (_, { reconcileID, log }) => {
+      ids.push(reconcileID)
+      log.info({}, 'from within')
+      if (ids.length === 1) throw new Error('once')
+      return undefined
+    })
+    controller.enqueue('a')
+    await until(
+      'two passes',
+      () => ids,
+      ({ length }) => length === 2,
+    )
+    await stop()
+    expect(lines.map(({ facts, message }) => [facts.reconcileID, message])).toEqual([
+      [ids[0], 'from within'],
+      [ids[0], 'pass failed'],
+      [ids[1], 'from within'],
+    ])
+    expect(ids[0]).not.toBe(ids[1])
+  })
+
+  test('says for how long the longest pass has been under way', async () => {
+    const release = Promise.withResolvers<undefined>()
+    const { controller, stop } = start(() => release.promise)
+    expect(controller.longestPassMs).toBe(0)
+    controller.enqueue('a')
+    await until(
+      'it takes time',
+      () => controller.longestPassMs,
+      (ms) => ms > 20,
+    )
+    release.resolve(undefined)
+    await until(
+      'it has ended',
+      () => controller.longestPassMs,
+      (ms) => ms === 0,
+    )
+    await stop()
+  })
+
   test('lets a pass under way end, but no longer than the time to drain', async () => {
     const aborted = Promise.withResolvers<void>()
     const begun = Promise.withResolvers<void>()
-    const { controller, stop } = start(
+    const { controller, lines, stop } = start(
       async (_, { signal }) => {
         begun.resolve()
         signal.addEventListener('abort', () => aborted.resolve())
@@ -101,5 +190,50 @@ describe('Controller', () => {
     await begun.promise
     await stop()
     await aborted.promise
+    expect(lines.map(({ facts }) => facts.keys)).toEqual([['stuck']])
+  })
+
+  test('waits at the end for a pass under way, and begins no other', async () => {
+    const release = Promise.withResolvers<undefined>()
+    const begun: string[] = []
+    const { controller, outcomes, stop } = start(
+      (key) => {
+        begun.push(key)
+        return release.promise
+      },
+      { workers: 1 },
+    )
+    for (const key of ['a', 'b']) controller.enqueue(key)
+    await until(
+      'one has begun',
+      () => begun,
+      ({ length }) => length === 1,
+    )
+    const stopping = stop()
+    release.resolve(undefined)
+    await stopping
+    expect({ begun, outcomes }).toEqual({ begun: ['a'], outcomes: ['done'] })
+  })
+})
+
+describe('verdictOf()', () => {
+  const retry = (level: string, atLeastMs = 0) => ({ kind: 'retry', level, atLeastMs })
+
+  test('tries nearly everything again, and waits as long as it is asked to', () => {
+    expect(verdictOf(new APIError('TooManyRequests', '', { retryAfterMs: 7 }))).toEqual(retry('debug', 7))
+    expect(verdictOf(new APIError('TooManyRequests', ''))).toEqual(retry('debug', 1_000))
+    for (const kind of ['Conflict', 'NotFound'] as const) {
+      expect(verdictOf(new APIError(kind, ''))).toEqual(retry('debug'))
+    }
+    for (const kind of ['Forbidden', 'Invalid', 'Transient', 'Gone', 'AlreadyExists', 'Unauthorized'] as const) {
+      expect(verdictOf(new APIError(kind, ''))).toEqual(retry('error'))
+    }
+    expect(verdictOf(new Error('a bug'))).toEqual(retry('error'))
+    expect(verdictOf('no error at all')).toEqual(retry('error'))
+  })
+
+  test('gives up what would fail for ever, and what belongs to a term that is over', () => {
+    expect(verdictOf(new TerminalError('')).kind).toBe('terminal')
+    expect(verdictOf(new TermEndedError('')).kind).toBe('forget')
   })
 })

@@ -2,10 +2,11 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Workqueue } from '../../src/kube/workqueue.ts'
 import { FakeClock } from '../support/fake-clock.ts'
+import { commands, emptyModel } from '../support/workqueue-model.ts'
 
 function make() {
   const clock = new FakeClock()
-  return { clock, queue: new Workqueue(clock) }
+  return { clock, queue: new Workqueue({ clock }) }
 }
 
 describe('Workqueue', () => {
@@ -78,42 +79,48 @@ describe('Workqueue', () => {
     expect([await waiting, await queue.get(), queue.length, clock.pending]).toEqual([undefined, undefined, 0, 0])
   })
 
-  test('never gives one key to two workers, and loses none, whatever the order of calls', async () => {
-    const step = fc.oneof(
-      fc.record({ kind: fc.constant('add' as const), key: fc.constantFrom('a', 'b', 'c') }),
-      fc.record({ kind: fc.constant('addAfter' as const), key: fc.constantFrom('a', 'b', 'c'), delayMs: fc.nat(50) }),
-      fc.record({ kind: fc.constant('get' as const) }),
-      fc.record({ kind: fc.constant('done' as const) }),
-      fc.record({ kind: fc.constant('advance' as const), ms: fc.nat(30) }),
-    )
+  test('lets all keys that fail come back ten a second, once a hundred have', () => {
+    const { queue } = make()
+    const delays = Array.from({ length: 130 }, (_, index) => queue.addRateLimited(`key-${index}`))
+    for (const delay of delays.slice(0, 100)) expect(delay).toBeLessThan(7)
+    expect(delays.slice(100).map(Math.round)).toEqual(Array.from({ length: 30 }, (_, index) => (index + 1) * 100))
+  })
+
+  test('waits as long as a server asks for, and a little that differs', () => {
+    const { queue } = make()
+    const delays = Array.from({ length: 20 }, (_, index) => queue.addRateLimited(`key-${index}`, 2_000))
+    for (const delay of delays) expect(delay).toBeGreaterThanOrEqual(2_000)
+    for (const delay of delays) expect(delay).toBeLessThanOrEqual(2_500)
+    expect(new Set(delays).size).toBeGreaterThan(1)
+  })
+
+  test('tells what it adds and how long a key has waited, also for a worker that still had it', async () => {
+    const clock = new FakeClock()
+    const told: unknown[] = []
+    const observer = { added: () => told.push('added'), taken: (waitedMs: number) => told.push(waitedMs) }
+    const queue = new Workqueue({ clock, observer })
+    queue.add('a')
+    queue.add('a')
+    clock.advance(10)
+    await queue.get()
+    expect(queue.longestRunningMs).toBe(0)
+    queue.add('a')
+    queue.add('a')
+    clock.advance(30)
+    expect(queue.longestRunningMs).toBe(30)
+    queue.done('a')
+    clock.advance(5)
+    await queue.get()
+    expect(queue.longestRunningMs).toBe(0)
+    expect(told).toEqual(['added', 10, 'added', 35])
+  })
+
+  test('does what its model does, whatever the order of calls: one worker a key, nothing lost, nothing twice', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
-        const { clock, queue } = make()
-        const owed = new Set<string>()
-        const held: string[] = []
-        const take = async () => {
-          const key = (await queue.get()) ?? ''
-          expect(held).not.toContain(key)
-          held.push(key)
-          owed.delete(key)
-        }
-        const finish = () => {
-          const key = held.shift()
-          if (key !== undefined) queue.done(key)
-        }
-        for (const action of steps) {
-          if (action.kind === 'add' || action.kind === 'addAfter') owed.add(action.key)
-          if (action.kind === 'add') queue.add(action.key)
-          if (action.kind === 'addAfter') queue.addAfter(action.key, action.delayMs)
-          if (action.kind === 'get' && queue.length > 0) await take()
-          if (action.kind === 'done') finish()
-          if (action.kind === 'advance') clock.advance(action.ms)
-        }
-        clock.advance(50)
-        while (held.length > 0) finish()
-        while (queue.length > 0) await take()
-        expect([...owed]).toEqual([])
+      fc.asyncProperty(commands, async (calls) => {
+        await fc.asyncModelRun(() => ({ model: emptyModel(), real: { ...make(), handedOut: [] } }), calls)
       }),
+      { numRuns: 500 },
     )
   })
 })

@@ -44,7 +44,7 @@ test('what is known beforehand is there from the start, at 0', async () => {
   observeLoop(registry, 'snapshots')
   const results = await samples(registry, 'vmsnapshot_reconciles_total')
   expect(results).toContain('vmsnapshot_reconciles_total{loop="snapshots",result="retried"} 0')
-  expect(results).toHaveLength(3)
+  expect(results).toHaveLength(5)
   expect(await samples(registry, 'vmsnapshot_reconcile_duration_seconds_count')).toEqual([
     'vmsnapshot_reconcile_duration_seconds_count{loop="snapshots"} 0',
   ])
