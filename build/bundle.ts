@@ -10,21 +10,12 @@ const clientNode = join(root, 'node_modules', '@kubernetes', 'client-node', 'dis
 const entries = ['src/main.ts', 'src/snapshot/worker.ts', 'src/inspect/scan-process.ts']
 
 /**
- * What libraries import and is never reached here, by package. Of @kubernetes/client-node: 757 generated models, its version, an HTTP client
- * with its proxies, since requests are our own, and the log-ins of clouds that exec plug-ins have replaced. Of pino: log transports and redaction.
+ * What libraries import and is never reached here, by package. Of @kubernetes/client-node: 757 generated models, its version, and an HTTP client
+ * with its proxies, since requests are our own. Of pino: log transports and redaction.
  * Of prom-client: whatever is no registry, counter, gauge or histogram. Of zod: JSON schemas, which build/generate.ts makes.
  */
 const unreached: Readonly<Record<string, readonly string[]>> = {
-  'client-node': [
-    './gen/index.js',
-    '../package.json',
-    'undici',
-    'hpagent',
-    'socks',
-    'socks-proxy-agent',
-    'openid-client',
-    'jsonpath-plus',
-  ],
+  'client-node': ['./gen/index.js', '../package.json', 'undici', 'hpagent', 'socks', 'socks-proxy-agent'],
   pino: ['./transport', './lib/transport', './lib/multistream', '@pinojs/redact'],
   'prom-client': [
     './lib/summary',
@@ -34,6 +25,13 @@ const unreached: Readonly<Record<string, readonly string[]>> = {
     './lib/metricAggregators',
   ],
   zod: ['../core/to-json-schema.js', '../core/json-schema-processors.js'],
+}
+
+/** Log-ins of @kubernetes/client-node that exec plug-ins have replaced: file -> class, and the name of its auth-provider in a kubeconfig. */
+const logins: Readonly<Record<string, readonly [className: string, provider: string]>> = {
+  './azure_auth.js': ['AzureAuth', 'azure'],
+  './gcp_auth.js': ['GoogleCloudPlatformAuth', 'gcp'],
+  './oidc_auth.js': ['OpenIDConnectAuth', 'oidc'],
 }
 
 /** Read for kubeconfig files only, which no Pod has: a file of its own, loaded when it is called. */
@@ -50,9 +48,11 @@ const trimmed: Plugin = {
     onResolve({ filter: /./ }, ({ path, importer }) => {
       const theirs = Object.entries(unreached).find(([name]) => importer.includes(`/${name}/`))
       if (theirs?.[1].includes(path)) return { path, namespace: 'unreached' }
+      if (path in logins && importer.startsWith(clientNode)) return { path, namespace: 'login' }
       return path === 'js-yaml' ? { path, namespace: 'lazy' } : undefined
     })
     onLoad({ filter: /./, namespace: 'unreached' }, ({ path }) => ({ contents: throwing(path) }))
+    onLoad({ filter: /./, namespace: 'login' }, ({ path }) => ({ contents: refusing(...(logins[path] ?? ['', ''])) }))
     onLoad({ filter: /./, namespace: 'lazy' }, () => ({ contents: lazyYaml }))
   },
 }
@@ -61,6 +61,15 @@ const trimmed: Plugin = {
 function throwing(path: string): string {
   const message = JSON.stringify(`${path} is not part of this program`)
   return `function fail() { throw new Error(${message}) }\nmodule.exports = Object.create(new Proxy({}, { get: () => fail }))`
+}
+
+/** A log-in that knows its users and turns them away. */
+function refusing(className: string, provider: string): string {
+  const message = `auth-provider ${provider} of the kubeconfig is not part of this program; use an exec plug-in`
+  return `export class ${className} {
+    isAuthProvider({ authProvider }) { return authProvider?.name === ${JSON.stringify(provider)} }
+    applyAuthentication() { throw new Error(${JSON.stringify(message)}) }
+  }`
 }
 
 const common = {
