@@ -1,16 +1,10 @@
 // Finds every snapshot directory below a base directory, in the order of their names, and inspects each as it is found.
 import type { BaseDirectory } from '../snapshot/base-directory.ts'
-import { type Directory, type Entry, type EntryName, textOfName, textOrBytes } from '../snapshot/descriptor.ts'
+import type { Directory, EntryName } from '../snapshot/descriptor.ts'
+import { directoriesAmong, holdsSnapshot, NAME_DEPTH, nameOf, type Place } from '../snapshot/discover.ts'
 import { type InspectOptions, inspectOpened } from '../snapshot/inspect.ts'
-import { isSnapshotFile } from '../snapshot/layout.ts'
 import { errnoOf, problemOf } from '../snapshot/problem.ts'
 import type { Report } from '../snapshot/report.ts'
-
-/** Names of the API have at most four segments. */
-const maxDepth = 4
-
-/** From the base directory down, without a name where it is the base directory itself. Names are bytes. */
-export type Place = readonly EntryName[]
 
 /** What is looked at in one go: some of the directories that lie in one place. */
 export interface Batch {
@@ -35,28 +29,6 @@ export interface DiscoverOptions extends InspectOptions {
 export function namesIn(base: BaseDirectory, place: Place): readonly EntryName[] {
   using directory = base.root.descend(place)
   return directory === undefined ? [] : directoriesAmong(directory.stream())
-}
-
-/** Hidden ones are ours. */
-function directoriesAmong(entries: Iterable<Entry>): readonly EntryName[] {
-  const names: EntryName[] = []
-  for (const entry of entries) {
-    if (entry.isDirectory() && !isHidden(entry.name)) names.push(textOrBytes(entry.name))
-  }
-  return names.sort(byText)
-}
-
-function isHidden(name: EntryName): boolean {
-  return textOfName(name).startsWith('.')
-}
-
-function byText(a: EntryName, b: EntryName): number {
-  const [left, right] = [textOfName(a), textOfName(b)]
-  return left < right ? -1 : left > right ? 1 : 0
-}
-
-export function nameOf(place: Place): string {
-  return place.map(textOfName).join('/')
 }
 
 /** What could not be read is a report too; undefined where it is gone, or no directory any more, since its parent was read. */
@@ -100,11 +72,11 @@ class Discovery {
       using directory = parent.openDirectory(leaf)
       if (this.#options.enters) directory.enter()
       const entries = directory.entries()
-      if (entries.some((entry) => !entry.isDirectory() && isSnapshotFile(textOfName(entry.name)))) {
+      if (holdsSnapshot(entries)) {
         this.#reports++
         yield inspectOpened(directory, entries, this.#base, nameOf(place), this.#options)
       }
-      if (place.length < maxDepth) yield* this.#below(directory, place, directoriesAmong(entries))
+      if (place.length < NAME_DEPTH) yield* this.#below(directory, place, directoriesAmong(entries))
     } catch (error) {
       yield* this.#failed(error, place)
     }

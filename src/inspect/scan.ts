@@ -1,9 +1,10 @@
 // `--all`: what one process does of it, rendered already, so that what goes from process to process is text and counts.
 // `scan` does small places itself and shares out large ones, in the order of the names either way.
 import { BaseDirectory } from '../snapshot/base-directory.ts'
+import type { Place } from '../snapshot/discover.ts'
 import { problemOf } from '../snapshot/problem.ts'
 import type { Report } from '../snapshot/report.ts'
-import { type Batch, inspectBatch, namesIn, type Place, unreadable } from './discover.ts'
+import { type Batch, inspectBatch, namesIn, unreadable } from './discover.ts'
 import { jsonOf } from './json.ts'
 import { Scanners } from './scanners.ts'
 import { type Row, rowOf } from './table.ts'

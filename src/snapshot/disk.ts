@@ -74,6 +74,39 @@ export type Recovered = {
   readonly nameTaken: readonly { readonly uid: string; readonly name: string }[]
 }
 
+export interface Total {
+  readonly directories: number
+  /** blocks times 512 */
+  readonly bytes: number
+}
+
+export interface UnclaimedDirectory {
+  readonly name: string
+  readonly allocatedBytes: number
+  readonly format: 'Cow' | 'Full' | undefined
+  /** since 1970 */
+  readonly firstSeenAtMs: number
+}
+
+export type Inventory = {
+  readonly kind: 'inventory'
+  readonly claimed: Total
+  readonly unclaimed: Total
+  /** removals that have begun and are not finished */
+  readonly trash: Total
+  /** of the unclaimed */
+  readonly largest: readonly UnclaimedDirectory[]
+}
+
+export interface InventoryRequest {
+  /** names of the directories that somebody claims */
+  readonly claimed: readonly string[]
+  /** what a process before this one knew of the unclaimed */
+  readonly seen: readonly Pick<UnclaimedDirectory, 'name' | 'firstSeenAtMs'>[]
+  /** how many of the unclaimed are named */
+  readonly limit: number
+}
+
 /**
  * Every method resolves; it never rejects for a state of the disk. A call past its deadline resolves to a `TimedOut` problem.
  * Order of a removal: lock -> inspect -> (barrier) -> checkRemovable -> stage -> (store looked at again) -> bury or unstage -> purge -> prove.
@@ -110,6 +143,8 @@ export interface Disk {
   ): Promise<{ readonly kind: 'gone' } | { readonly kind: 'present'; readonly where: string } | Failed>
   /** start-up rule: finish `.dead`, rename everything else in the trash back. Also after another file system appeared */
   recover(storageID: string): Promise<Recovered | Failed>
+  /** everything that lies there; in slices, so that other calls are answered meanwhile */
+  inventory(storageID: string, request: InventoryRequest): Promise<Inventory | Failed>
   /** hints about these names from now on, until the next call */
   watch(names: readonly string[]): void
   /** `hung`: a system call does not come back; only SIGKILL ends the process then */

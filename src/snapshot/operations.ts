@@ -1,8 +1,9 @@
 // What the worker can be asked to do: each operation opens the base directory, checks its marker and answers with a value.
 import { BaseDirectory, openStorage, storageOf } from './base-directory.ts'
-import type { Failed, Lock, Recovered, RemovalTarget, Storage } from './disk.ts'
+import type { Failed, Inventory, InventoryRequest, Lock, Recovered, RemovalTarget, Storage } from './disk.ts'
 import { loopDeviceOn, runningVMOf } from './in-use.ts'
 import { inspectDirectory } from './inspect.ts'
+import { InventoryWalk } from './inventory.ts'
 import { BaseLock, LockNotHeldError } from './lock.ts'
 import { LookCache } from './look-cache.ts'
 import { errnoOf, problemOf } from './problem.ts'
@@ -10,6 +11,9 @@ import { MountedBelowError, type PurgeCount } from './purge.ts'
 import * as removal from './remove.ts'
 import type { ProblemCode, Report } from './report.ts'
 import { Trash } from './trash.ts'
+
+/** Of a walk over everything: a change on disk is to be in status in less time than people notice. */
+const walkSliceMs = 20
 
 export interface OperationOptions {
   readonly baseDir: string
@@ -25,6 +29,8 @@ export interface OperationOptions {
 export function operations({ baseDir, settleTimeMs, owner, runningDir, sliceMs = 200 }: OperationOptions) {
   const cache = new LookCache()
   const lock = new BaseLock(owner)
+  const firstSeen = new Map<string, number>()
+  let walk: InventoryWalk | undefined
   const inUse = (path: string, name: string) =>
     loopDeviceOn(path) ?? (runningDir === undefined ? undefined : runningVMOf(name, runningDir))
 
@@ -40,6 +46,11 @@ export function operations({ baseDir, settleTimeMs, owner, runningDir, sliceMs =
     } catch (error) {
       return failureOf(error, baseDir)
     }
+  }
+
+  function begin({ claimed, seen, limit }: InventoryRequest): InventoryWalk {
+    for (const { name, firstSeenAtMs } of seen) if (!firstSeen.has(name)) firstSeen.set(name, firstSeenAtMs)
+    return new InventoryWalk({ claimed: new Set(claimed), firstSeen, nowMs: Date.now(), limit })
   }
 
   return {
@@ -101,6 +112,17 @@ export function operations({ baseDir, settleTimeMs, owner, runningDir, sliceMs =
         const all = new Set(finished)
         return removal.recover(base, sliceMs, all) ?? { kind: 'unfinished' as const, finished: [...all] }
       }),
+    /** with `request` a new walk, without it the next slice of the one that is under way */
+    inventory: (storageID: string, request?: InventoryRequest): Inventory | { readonly kind: 'walking' } | Failed => {
+      const current = request === undefined ? walk : begin(request)
+      walk = undefined
+      if (current === undefined) return failed('TimedOut', `${baseDir}: the walk ended with the worker that was at it`)
+      return onStorage(storageID, (base) => {
+        const inventory = current.run(base, performance.now() + walkSliceMs)
+        if (inventory === undefined) walk = current
+        return inventory ?? { kind: 'walking' as const }
+      })
+    },
   }
 }
 

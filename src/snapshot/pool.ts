@@ -2,7 +2,7 @@
 // behind and another takes its place, so that a hung file system makes verdicts Unknown and nothing else.
 import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
-import type { Disk, Failed, PurgeOptions, Recovered, RemovalTarget } from './disk.ts'
+import type { Disk, Failed, Inventory, InventoryRequest, PurgeOptions, Recovered, RemovalTarget } from './disk.ts'
 import { answerMs } from './lock.ts'
 import type { OperationOptions, Operations } from './operations.ts'
 import type { FromWorker, ToWorker } from './worker.ts'
@@ -107,6 +107,12 @@ class WorkerDisk implements Disk {
       if (slice.kind !== 'unfinished') return slice
       finished = slice.finished
     }
+  }
+
+  async inventory(storageID: string, request: InventoryRequest): Promise<Inventory | Failed> {
+    let slice = await this.#call('inventory', storageID, request)
+    while (slice.kind === 'walking') slice = await this.#call('inventory', storageID)
+    return slice
   }
 
   watch(names: readonly string[]): void {

@@ -6,7 +6,7 @@ import { type Directory, textOfName } from './descriptor.ts'
 import { OWN_DIRECTORY, parseName } from './layout.ts'
 import { errnoOf } from './problem.ts'
 
-const trashDirectory = 'trash'
+export const TRASH_DIRECTORY = 'trash'
 const nameSuffix = '.name'
 const deadSuffix = '.dead'
 const reserveName = '.reserve'
@@ -63,13 +63,13 @@ export class Trash {
 
   /** undefined: there is none, so nothing lies in it. */
   static open({ root }: BaseDirectory): Trash | undefined {
-    const directory = root.descend([OWN_DIRECTORY, trashDirectory])
+    const directory = root.descend([OWN_DIRECTORY, TRASH_DIRECTORY])
     return directory === undefined ? undefined : new Trash(directory, root)
   }
 
   static ensure({ root }: BaseDirectory): Trash {
     using own = root.ensureDirectory(OWN_DIRECTORY)
-    return new Trash(own.ensureDirectory(trashDirectory), root)
+    return new Trash(own.ensureDirectory(TRASH_DIRECTORY), root)
   }
 
   grave(uid: string): Grave {

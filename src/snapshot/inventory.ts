@@ -1,0 +1,127 @@
+// What lies below a base directory: how much is claimed, what nobody claims, what is in the trash. A walk of small steps without an open
+// directory between two of them, so that whatever else the disk is asked for gets its turn. Each file counts once, for the innermost
+// snapshot directory around it. Names that are no UTF-8 are passed over: no VMSnapshot could claim them.
+import type { BaseDirectory } from './base-directory.ts'
+import { type Directory, type Entry, fileTypeOf, textOfName } from './descriptor.ts'
+import { directoriesAmong, holdsSnapshot, NAME_DEPTH, nameOf, type Place } from './discover.ts'
+import type { Inventory, UnclaimedDirectory } from './disk.ts'
+import { hasCowIn, isTemplateIn, OWN_DIRECTORY } from './layout.ts'
+import { errnoOf } from './problem.ts'
+import type { FileType } from './report.ts'
+import { TRASH_DIRECTORY } from './trash.ts'
+
+/** Deeper lies nothing that a snapshot needs, and a walk ends. */
+const maxDepth = 64
+
+/** What bytes are counted for. */
+interface Heap {
+  bytes: number
+}
+
+interface Found extends Heap {
+  readonly name: string
+  readonly format: 'Cow' | 'Full' | undefined
+}
+
+/** A directory that is still to be read, and whose bytes it holds: those of nobody where that is undefined. */
+interface Step {
+  readonly place: Place
+  readonly heap: Heap | undefined
+}
+
+export interface InventoryOptions {
+  readonly claimed: ReadonlySet<string>
+  /** when a name was first seen unclaimed, in milliseconds since 1970: what earlier walks found, which this one brings up to date */
+  readonly firstSeen: Map<string, number>
+  readonly nowMs: number
+  /** how many of the unclaimed are named */
+  readonly limit: number
+}
+
+export class InventoryWalk {
+  readonly #options: InventoryOptions
+  readonly #steps: Step[] = [{ place: [], heap: undefined }]
+  readonly #claimed: Found[] = []
+  readonly #unclaimed: Found[] = []
+  readonly #trash: Heap = { bytes: 0 }
+  #trashEntries = 0
+
+  constructor(options: InventoryOptions) {
+    this.#options = options
+  }
+
+  /** Goes on until `until` on the clock of performance.now(); undefined while there is more. Throws system errors. */
+  run(base: BaseDirectory, until: number): Inventory | undefined {
+    for (let step = this.#steps.pop(); step !== undefined; step = this.#steps.pop()) {
+      this.#take(base, step)
+      if (performance.now() >= until && this.#steps.length > 0) return undefined
+    }
+    return this.#result()
+  }
+
+  /** What is gone since its parent was read, or no directory any more, is no part of the inventory. */
+  #take(base: BaseDirectory, step: Step): void {
+    try {
+      using directory = base.root.descend(step.place)
+      if (directory !== undefined) this.#read(directory, step)
+    } catch (error) {
+      const errno = errnoOf(error)
+      if (errno !== 'ENOTDIR' && errno !== 'ENOENT' && errno !== 'EACCES') throw error
+    }
+  }
+
+  #read(directory: Directory, { place, heap }: Step): void {
+    const entries = directory.entries()
+    const isNamed = place.length > 0 && place.length <= NAME_DEPTH && heap !== this.#trash
+    const inner = isNamed && holdsSnapshot(entries) ? this.#found(place, entries) : heap
+    const isTrash = heap === this.#trash && place.length === 2
+    if (isTrash) this.#trashEntries = entries.filter((entry) => entry.isDirectory()).length
+    else if (inner !== undefined) inner.bytes += bytesOf(directory, entries)
+    // Below the levels of names only what is counted for somebody is of interest.
+    if (place.length < NAME_DEPTH || (inner !== undefined && place.length < maxDepth)) {
+      for (const name of directoriesAmong(entries)) this.#steps.push({ place: [...place, name], heap: inner })
+    }
+    if (place.length === 0) this.#steps.push({ place: [OWN_DIRECTORY, TRASH_DIRECTORY], heap: this.#trash })
+  }
+
+  #found(place: Place, entries: readonly Entry[]): Found {
+    const types = new Map<string, FileType>(entries.map((entry) => [textOfName(entry.name), fileTypeOf(entry)]))
+    const format = hasCowIn(types) ? 'Cow' : isTemplateIn(types) ? 'Full' : undefined
+    const found: Found = { name: nameOf(place), format, bytes: 0 }
+    const list = this.#options.claimed.has(found.name) ? this.#claimed : this.#unclaimed
+    list.push(found)
+    return found
+  }
+
+  #result(): Inventory {
+    const { firstSeen, nowMs, limit } = this.#options
+    const names = new Set(this.#unclaimed.map(({ name }) => name))
+    for (const name of firstSeen.keys()) if (!names.has(name)) firstSeen.delete(name)
+    for (const name of names) if (!firstSeen.has(name)) firstSeen.set(name, nowMs)
+    const largest = this.#unclaimed
+      .toSorted((a, b) => b.bytes - a.bytes || (a.name < b.name ? -1 : 1))
+      .slice(0, limit)
+      .map(({ name, format, bytes }): UnclaimedDirectory => {
+        return { name, format, allocatedBytes: bytes, firstSeenAtMs: firstSeen.get(name) ?? nowMs }
+      })
+    return {
+      kind: 'inventory',
+      claimed: totalOf(this.#claimed),
+      unclaimed: totalOf(this.#unclaimed),
+      trash: { directories: this.#trashEntries, bytes: this.#trash.bytes },
+      largest,
+    }
+  }
+}
+
+function totalOf(found: readonly Found[]): { directories: number; bytes: number } {
+  return { directories: found.length, bytes: found.reduce((sum, { bytes }) => sum + bytes, 0) }
+}
+
+function bytesOf(directory: Directory, entries: readonly Entry[]): number {
+  let bytes = 0
+  for (const entry of entries) {
+    if (!entry.isDirectory()) bytes += (directory.sizeOf(entry.name)?.blocks ?? 0) * 512
+  }
+  return bytes
+}
