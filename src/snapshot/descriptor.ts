@@ -79,7 +79,7 @@ export class Directory {
 
   /** Entries in the file system's order. Buffers cost a scan of many directories a tenth of its time. */
   entries(): readonly Entry[] {
-    const path = this.#path('.')
+    const path = this.#self
     try {
       const entries = readdirSync(path, { withFileTypes: true })
       if (entries.every(({ name }) => !name.includes('\ufffd'))) return entries
@@ -94,7 +94,7 @@ export class Directory {
   *stream(): Generator<Entry> {
     // The types know no Buffer encoding of opendir; the function does.
     const encoding = 'buffer' as BufferEncoding
-    const directory = opendirSync(this.#path('.') as string, { encoding, bufferSize: 256 })
+    const directory = opendirSync(this.#self, { encoding, bufferSize: 256 })
     try {
       for (let entry = directory.readSync(); entry !== null; entry = directory.readSync()) {
         yield this.#typed(entry as unknown as Dirent<Buffer>)
@@ -225,7 +225,7 @@ export class Directory {
 
   /** Makes renames and unlinks in it survive a power cut. */
   sync(): void {
-    const fd = openSync(this.#path('.'), O_RDONLY | O_DIRECTORY)
+    const fd = openSync(this.#self, O_RDONLY | O_DIRECTORY)
     try {
       fsyncSync(fd)
     } finally {
@@ -246,6 +246,11 @@ export class Directory {
   [Symbol.dispose](): void {
     if (entered === this) entered = undefined
     closeSync(this.#fd)
+  }
+
+  /** The directory itself, without a look inside: it may be read where it may not be searched. */
+  get #self(): string {
+    return entered === this ? '.' : `/proc/self/fd/${this.#fd}`
   }
 
   #path(name: EntryName): string | Buffer {

@@ -3,6 +3,7 @@ import { chmodSync, linkSync, mkdirSync, renameSync, rmSync, symlinkSync, trunca
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { inspectDirectory } from '../../src/snapshot/inspect.ts'
 import type { Print } from '../../src/snapshot/listing.ts'
+import { dirSize } from '../../src/snapshot/local.ts'
 import { LookCache } from '../../src/snapshot/look-cache.ts'
 import * as removal from '../../src/snapshot/remove.ts'
 import type { DirectoryReport, Report } from '../../src/snapshot/report.ts'
@@ -152,6 +153,14 @@ describe('inspectDirectory()', () => {
       chmodSync(at, mode)
       expect(asNobody(() => inspect())).toMatchObject({ kind: 'unknown', problem: { code: 'PermissionDenied' } })
     }
+  })
+
+  test('sees that a directory which it may read and not search is empty', () => {
+    mkdirSync(disk.at('snap'))
+    for (const opened of [disk.root, disk.path]) chmodSync(opened, 0o755)
+    chmodSync(disk.at('snap'), 0o444)
+    expect(asNobody(() => directory())).toMatchObject({ exists: false, allocatedBytes: 0 })
+    expect(asNobody(() => dirSize(disk.path, 'snap'))).toBe(0)
   })
 
   test('follows no link to a base template', () => {
