@@ -9,8 +9,8 @@ import { sampleSnapfile } from '../test/support/sample-snapshots.ts'
 export interface DirectoriesOptions {
   readonly snapfileBytes?: number
   readonly mappings?: number
-  /** a root file system of its own instead of one over a base template that is not there */
-  readonly whole?: boolean
+  /** path of the image that rootfs.cow lies over; one that is not there unless told */
+  readonly baseTemplate?: string
 }
 
 /** Directories `snapshot-000000` and so on below `base`; their names. */
@@ -25,7 +25,11 @@ export function writeDirectories(base: string, count: number, options: Directori
   return names
 }
 
-function filesOf({ snapfileBytes = 16_384, mappings = 1_086, whole = false }: DirectoriesOptions) {
+function filesOf({
+  snapfileBytes = 16_384,
+  mappings = 1_086,
+  baseTemplate = '/var/lib/images/minimal/rootfs.ext4',
+}: DirectoriesOptions): Readonly<Record<string, Uint8Array>> {
   const ids = ['11111111-1111-4111-8111-111111111111', '22222222-2222-4222-8222-222222222222'] as const
   const fields = {
     version: 1n,
@@ -42,16 +46,13 @@ function filesOf({ snapfileBytes = 16_384, mappings = 1_086, whole = false }: Di
     storageOffset: 0n,
   }))
   const block = Buffer.alloc(4096, 1)
-  const meta = encodeMeta({ baseTemplate: '/var/lib/images/minimal/rootfs.ext4' })
-  const rootfs: Readonly<Record<string, Uint8Array>> = whole
-    ? { 'rootfs.ext4': block }
-    : { 'rootfs.cow': block, 'rootfs.meta': meta }
   return {
     snapfile: sampleSnapfile(snapfileBytes),
     'memfile.header': encodeHeader(fields, entries),
     [`memfile.${ids[0]}`]: block,
     [`memfile.${ids[1]}`]: block,
-    ...rootfs,
+    'rootfs.cow': block,
+    'rootfs.meta': encodeMeta({ baseTemplate }),
     'memfile.left-over': Buffer.alloc(0),
   }
 }
