@@ -37,6 +37,12 @@ function describe(errno: string): string {
       return 'no space left (ENOSPC)'
     case 'EXDEV':
       return 'another file system is mounted here (EXDEV)'
+    case 'EIO':
+      return 'the disk cannot be read or written (EIO)'
+    case 'ENOTCONN':
+      return 'the process that serves the file system is gone (ENOTCONN)'
+    case 'ESTALE':
+      return 'the server of the file system does not know it any more (ESTALE)'
     case 'EBUSY':
       return 'busy, something is mounted below (EBUSY)'
     default:

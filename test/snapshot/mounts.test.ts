@@ -1,11 +1,21 @@
-// The disk room on real file systems that are in trouble: mounted over, taken away, swapped, read-only, full, frozen, shut down.
+// The disk room on real file systems that are in trouble: mounted over, taken away, swapped, read-only, full, frozen, not to be read, shut down.
 import { execFileSync, spawn, spawnSync } from 'node:child_process'
-import { existsSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, readdirSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Disk } from '../../src/snapshot/disk.ts'
 import { openDisk } from '../../src/snapshot/pool.ts'
 import { TestBaseDir } from '../support/base-dir.ts'
-import { canMount, type FileSystem, fileSystems, hasLoop, Mounts, makeImage, writeSmall } from '../support/mounts.ts'
+import {
+  canMount,
+  type FileSystem,
+  fileSystems,
+  hasLoop,
+  hasXfs,
+  Mounts,
+  makeImage,
+  writeSmall,
+} from '../support/mounts.ts'
+import { sampleSnapfile } from '../support/sample-snapshots.ts'
 import { until } from '../support/until.ts'
 
 let base: TestBaseDir
@@ -180,34 +190,60 @@ describe.each(fileSystems)('the base directory on a disk of its own, %s', (type)
     expect(base.trash).toEqual([])
   }, 30_000)
 
-  test('shut down by the kernel: every call fails with the reason, nothing is removed, and a mount later all goes on', async () => {
-    mounts.image(base.path, image(type))
+  test('with blocks that cannot be read: what lies on them is unknown, the rest is told, and all of it when they can', async () => {
+    const at = image(type)
+    mounts.image(base.path, at)
     const storageID = await marked()
     writeSmall(base.at('snap'))
-    writeSmall(base.at('going'))
-    const target = { ...base.target('snap'), storageID }
-    const going = { ...base.target('going'), storageID }
-    await disk.stage(going, later())
-    await disk.bury(going)
-    execFileSync('sync', ['--file-system', base.path])
-    execFileSync('xfs_io', ['-x', '-c', 'shutdown', base.path])
-    for (const answer of [
-      await disk.storage(),
-      await disk.inspect('snap', storageID),
-      await disk.checkRemovable(target),
-      await disk.stage(target, later()),
-      await disk.purge(going),
-      await disk.prove(going),
-      await disk.recover(storageID),
-    ]) {
-      expect(answer).toMatchObject({ kind: 'unknown', problem: { code: 'IOError', errno: 'EIO' } })
-    }
-    execFileSync('umount', [base.path])
-    execFileSync('mount', ['-o', 'loop', `${base.root}/one`, base.path])
-    await disk.lock(storageID)
-    expect(await disk.recover(storageID)).toMatchObject({ kind: 'recovered', finished: [going.uid], restored: [] })
-    expect(await disk.inspect('snap', storageID)).toMatchObject({ kind: 'directory', exists: true })
+    writeFileSync(base.at('snap/snapfile'), sampleSnapfile(1 << 20))
+    const snapfileAt = mounts.firstByte(base.at('snap/snapfile'))
+    await disk.close()
+    mounts.unmount(base.path)
+    copyFileSync(at, `${at}.whole`)
+    mounts.mount(base.path, '-o', 'loop,ro', at)
+    truncateSync(at, snapfileAt)
+    disk = open()
+    const inspect = () => disk.inspect('snap', storageID)
+    const unreadable = { code: 'FileUnreadable', message: 'snapfile: the disk cannot be read or written (EIO)' }
+    expect(await inspect()).toMatchObject({
+      exists: true,
+      findings: expect.arrayContaining([expect.objectContaining(unreadable)]),
+    })
+    copyFileSync(`${at}.whole`, at)
+    expect(await inspect()).toMatchObject({ exists: true, vmState: { value: { checksum: 'valid' } } })
   })
+
+  test.skipIf(!hasXfs)(
+    'shut down by the kernel: every call fails with the reason, nothing is removed, and a mount later all goes on',
+    async () => {
+      mounts.image(base.path, image(type))
+      const storageID = await marked()
+      writeSmall(base.at('snap'))
+      writeSmall(base.at('going'))
+      const target = { ...base.target('snap'), storageID }
+      const going = { ...base.target('going'), storageID }
+      await disk.stage(going, later())
+      await disk.bury(going)
+      execFileSync('sync', ['--file-system', base.path])
+      execFileSync('xfs_io', ['-x', '-c', 'shutdown', base.path])
+      for (const answer of [
+        await disk.storage(),
+        await disk.inspect('snap', storageID),
+        await disk.checkRemovable(target),
+        await disk.stage(target, later()),
+        await disk.purge(going),
+        await disk.prove(going),
+        await disk.recover(storageID),
+      ]) {
+        expect(answer).toMatchObject({ kind: 'unknown', problem: { code: 'IOError', errno: 'EIO' } })
+      }
+      execFileSync('umount', [base.path])
+      execFileSync('mount', ['-o', 'loop', `${base.root}/one`, base.path])
+      await disk.lock(storageID)
+      expect(await disk.recover(storageID)).toMatchObject({ kind: 'recovered', finished: [going.uid], restored: [] })
+      expect(await disk.inspect('snap', storageID)).toMatchObject({ kind: 'directory', exists: true })
+    },
+  )
 })
 
 describe.skipIf(!hasLoop)('a snapshot', () => {

@@ -50,6 +50,13 @@ export class Mounts {
     execFileSync('mount', ['-o', `remount,${option}`, path])
   }
 
+  /** Where on its disk a file begins. */
+  firstByte(path: string): number {
+    execFileSync('sync', ['--file-system', path])
+    const extents = execFileSync('filefrag', ['-v', '-b512', path], { encoding: 'utf8' })
+    return 512 * Number(/^ +0: +\d+\.\. +\d+: +(\d+)/m.exec(extents)?.[1])
+  }
+
   /** To the last block and the last inode. */
   fill(path: string): void {
     const most = `fallocate -l 18M ${path}/most; cat /dev/zero > ${path}/filler`
@@ -74,7 +81,7 @@ export class Mounts {
 export function makeImage(path: string, type: FileSystem = 'ext4', mebibytes = type === 'xfs' ? 300 : 24): string {
   execFileSync('truncate', ['-s', `${mebibytes}M`, path])
   if (type === 'xfs') execFileSync('mkfs.xfs', ['-q', path])
-  else execFileSync('mkfs.ext4', ['-q', '-m', '0', path])
+  else execFileSync('mkfs.ext4', ['-q', '-m', '0', '-b', '4096', path])
   return path
 }
 
