@@ -1,7 +1,7 @@
 // docs/api.md: every field of every kind, from the CustomResourceDefinitions as they are applied.
 import { customResourceDefinitions } from '../src/api/crd.ts'
 
-interface Schema {
+export interface Schema {
   readonly type?: string
   readonly description?: string
   readonly properties?: Readonly<Record<string, Schema>>

@@ -47,7 +47,10 @@ export interface Setting<T> {
   readonly expected: string
 }
 
-const setting = <T>(value: Setting<T>): Setting<T> => value
+const setting = <const S extends Setting<unknown>>(value: S): S => value
+
+/** What a setting is once it is read. */
+type ValueOf<S> = S extends Setting<infer T> ? (S extends { readonly optional: true } ? T | undefined : T) : never
 
 /** Every setting of the agent; `--help` and docs/configuration.md are this table. */
 export const agentSettings = {
@@ -144,21 +147,7 @@ export const agentSettings = {
  * Throws ConfigError for an unknown flag, a stray argument, and a setting that is missing or wrong.
  */
 export function agentConfig(args: readonly string[], env: NodeJS.ProcessEnv = process.env): AgentConfig {
-  const flags = readFlags(args, Object.values(agentSettings))
-  const s = agentSettings
-  return {
-    nodeName: required(s.nodeName, flags, env),
-    baseDir: required(s.baseDir, flags, env),
-    kubeconfig: read(s.kubeconfig, flags, env),
-    rescanIntervalMs: required(s.rescanIntervalMs, flags, env),
-    settleTimeMs: required(s.settleTimeMs, flags, env),
-    diskDeadlineMs: required(s.diskDeadlineMs, flags, env),
-    requireMountPoint: required(s.requireMountPoint, flags, env),
-    runningDir: read(s.runningDir, flags, env),
-    allowRemoval: required(s.allowRemoval, flags, env),
-    listenAddress: read(s.listenAddress, flags, env),
-    logLevel: required(s.logLevel, flags, env),
-  }
+  return configOf(agentSettings, args, env)
 }
 
 export interface ControllerConfig {
@@ -216,17 +205,7 @@ export const controllerSettings = {
 
 /** Throws ConfigError. */
 export function controllerConfig(args: readonly string[], env: NodeJS.ProcessEnv = process.env): ControllerConfig {
-  const flags = readFlags(args, Object.values(controllerSettings))
-  const s = controllerSettings
-  return {
-    kubeconfig: read(s.kubeconfig, flags, env),
-    namespace: required(s.namespace, flags, env),
-    agentSelector: required(s.agentSelector, flags, env),
-    nodeGraceMs: required(s.nodeGraceMs, flags, env),
-    agentGraceMs: required(s.agentGraceMs, flags, env),
-    listenAddress: read(s.listenAddress, flags, env),
-    logLevel: required(s.logLevel, flags, env),
-  }
+  return configOf(controllerSettings, args, env)
 }
 
 export interface UninstallConfig {
@@ -259,13 +238,7 @@ export const uninstallSettings = {
 
 /** Throws ConfigError. */
 export function uninstallConfig(args: readonly string[], env: NodeJS.ProcessEnv = process.env): UninstallConfig {
-  const flags = readFlags(args, Object.values(uninstallSettings))
-  const s = uninstallSettings
-  return {
-    kubeconfig: read(s.kubeconfig, flags, env),
-    retainAll: required(s.retainAll, flags, env),
-    timeoutMs: required(s.timeoutMs, flags, env),
-  }
+  return configOf(uninstallSettings, args, env)
 }
 
 export interface InspectConfig {
@@ -388,23 +361,26 @@ function argumentMistake(cause: unknown, settings: readonly Setting<unknown>[]):
   }
 }
 
-function read<T>(s: Setting<T>, flags: Flags, env: NodeJS.ProcessEnv): T | undefined {
+/** Every setting of a table by its name, in the order of the table. Throws ConfigError for the first that is missing or wrong. */
+function configOf<S extends Readonly<Record<string, Setting<unknown>>>>(
+  settings: S,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+): { readonly [Name in keyof S]: ValueOf<S[Name]> } {
+  const flags = readFlags(args, Object.values(settings))
+  const values = Object.entries(settings).map(([name, s]) => [name, settingFrom(s, flags, env)])
+  return Object.fromEntries(values)
+}
+
+function settingFrom(s: Setting<unknown>, flags: Flags, env: NodeJS.ProcessEnv): unknown {
   const fromFlag = flags[s.flag]
   const fromEnv = env[s.env] === '' ? undefined : env[s.env]
   const text = fromFlag ?? fromEnv ?? s.fallback
-  if (text === undefined) return undefined
-  try {
-    return s.parse(text)
-  } catch (cause) {
-    const source = fromFlag !== undefined ? `--${s.flag}` : s.env
-    throw new ConfigError(`${source}: ${JSON.stringify(text)} is not allowed, expected ${s.expected}`, { cause })
+  if (text === undefined) {
+    if (s.optional) return undefined
+    throw new ConfigError(`--${s.flag} (or ${s.env}) is not set, expected ${s.expected}`)
   }
-}
-
-function required<T>(s: Setting<T>, flags: Flags, env: NodeJS.ProcessEnv): T {
-  const value = read(s, flags, env)
-  if (value === undefined) throw new ConfigError(`--${s.flag} (or ${s.env}) is not set, expected ${s.expected}`)
-  return value
+  return checked(fromFlag !== undefined ? `--${s.flag}` : s.env, text, s.parse, s.expected)
 }
 
 function matching(pattern: RegExp): (text: string) => string {

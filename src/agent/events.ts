@@ -1,16 +1,12 @@
 // Tells people what happened to the snapshots of this node, beside the status that says how they are.
 // What became of a directory is told of the VMSnapshotNode: its object is going, and a namespace that is being deleted takes no events.
-import { API_VERSION } from '../api/group.ts'
 import { formatBytes } from '../api/quantity.ts'
-import type { VMSnapshot } from '../api/vmsnapshot.ts'
-import type { VMSnapshotNode } from '../api/vmsnapshotnode.ts'
+import { type VMSnapshot, vmSnapshotKind } from '../api/vmsnapshot.ts'
+import { type VMSnapshotNode, vmSnapshotNodeKind } from '../api/vmsnapshotnode.ts'
 import type { EventFacts, EventSink } from '../kube/events.ts'
 import { referenceTo } from '../kube/object.ts'
 import { nameOf } from './claims.ts'
 import { type StatusSeen, storageTransitionsOf, transitionsOf } from './transitions.ts'
-
-const snapshotKind = { apiVersion: API_VERSION, kind: 'VMSnapshot' }
-const nodeKind = { apiVersion: API_VERSION, kind: 'VMSnapshotNode' }
 
 export class AgentEvents {
   readonly #sink: EventSink
@@ -24,13 +20,13 @@ export class AgentEvents {
 
   /** `object` has its status from before. */
   statusWritten(object: VMSnapshot, status: StatusSeen): void {
-    const regarding = referenceTo(snapshotKind, object)
+    const regarding = referenceTo(vmSnapshotKind, object)
     for (const told of transitionsOf(object.status, status)) this.#sink.record({ regarding, ...told })
   }
 
   /** `node` has its status from before. */
   storageWritten(node: VMSnapshotNode, status: StatusSeen): void {
-    const regarding = referenceTo(nodeKind, node)
+    const regarding = referenceTo(vmSnapshotNodeKind, node)
     for (const told of storageTransitionsOf(node.status, status)) this.#sink.record({ regarding, ...told })
   }
 
@@ -47,6 +43,10 @@ export class AgentEvents {
   #recordOfNode(object: VMSnapshot, facts: Omit<EventFacts, 'regarding' | 'related'>): void {
     const node = this.#node()
     if (node === undefined) return
-    this.#sink.record({ regarding: referenceTo(nodeKind, node), related: referenceTo(snapshotKind, object), ...facts })
+    this.#sink.record({
+      regarding: referenceTo(vmSnapshotNodeKind, node),
+      related: referenceTo(vmSnapshotKind, object),
+      ...facts,
+    })
   }
 }

@@ -1,8 +1,8 @@
 // Keeps the base directory's verdict for every pass: looks, decides, records the identity in VMSnapshotNode, puts the trash in order.
 // Nothing is Ready before the ID is on record and the trash of earlier removals has been dealt with.
-import { API_VERSION, STATUS_FIELD_MANAGER } from '../api/group.ts'
+import { STATUS_FIELD_MANAGER } from '../api/group.ts'
 import type { VMSnapshot } from '../api/vmsnapshot.ts'
-import type { VMSnapshotNode } from '../api/vmsnapshotnode.ts'
+import { type VMSnapshotNode, vmSnapshotNodeKind } from '../api/vmsnapshotnode.ts'
 import type { APIError } from '../kube/connection.ts'
 import type { Store } from '../kube/informer.ts'
 import { applyBody, semanticallyEqual, stampTransitions } from '../kube/object.ts'
@@ -167,12 +167,7 @@ export class StorageKeeper {
   async #createNode(): Promise<VMSnapshotNode> {
     const { nodeName, client } = this.#options
     try {
-      return await client.create({
-        apiVersion: API_VERSION,
-        kind: 'VMSnapshotNode',
-        metadata: { name: nodeName },
-        spec: {},
-      })
+      return await client.create({ ...vmSnapshotNodeKind, metadata: { name: nodeName }, spec: {} })
     } catch (error) {
       if ((error as Partial<APIError>).kind !== 'AlreadyExists') throw error
       return client.get(nodeName)

@@ -2,7 +2,7 @@
 // The bounds keep an object under 16 KiB whatever the directory holds; text that may be longer is cut by whoever writes it.
 import * as z from 'zod'
 import { conditionsField } from './condition.ts'
-import { GROUP, VERSION } from './group.ts'
+import { API_VERSION, GROUP, VERSION } from './group.ts'
 import { namespacedMeta } from './metadata.ts'
 import { SNAPSHOT_NAME_MAX_LENGTH, SNAPSHOT_NAME_PATTERN } from './names.ts'
 
@@ -204,3 +204,6 @@ export const vmSnapshotNames = {
   short: 'vmsnap',
   scope: 'Namespaced',
 } as const
+
+/** What an object of it begins with, and what names one in another. */
+export const vmSnapshotKind = { apiVersion: API_VERSION, kind: vmSnapshotNames.kind } as const

@@ -1,7 +1,7 @@
 // VMSnapshotNode: a node's base directory. It outlives the Node object, because it remembers the disk's identity and what was abandoned.
 import * as z from 'zod'
 import { conditionsField } from './condition.ts'
-import { GROUP, VERSION } from './group.ts'
+import { API_VERSION, GROUP, VERSION } from './group.ts'
 import { objectMeta } from './metadata.ts'
 import { PATH_MAX_LENGTH } from './vmsnapshot.ts'
 
@@ -103,3 +103,6 @@ export const vmSnapshotNodeNames = {
   short: 'vmsnapnode',
   scope: 'Cluster',
 } as const
+
+/** What an object of it begins with, and what names one in another. */
+export const vmSnapshotNodeKind = { apiVersion: API_VERSION, kind: vmSnapshotNodeNames.kind } as const

@@ -1,7 +1,7 @@
 // VMSnapshotSet: the same snapshot on many nodes. The controller keeps one VMSnapshot per selected node for it.
 import * as z from 'zod'
 import { conditionsField } from './condition.ts'
-import { GROUP, VERSION } from './group.ts'
+import { API_VERSION, GROUP, VERSION } from './group.ts'
 import { namespacedMeta } from './metadata.ts'
 import { deletionPolicy, snapshotName } from './vmsnapshot.ts'
 
@@ -104,3 +104,6 @@ export const vmSnapshotSetNames = {
   short: 'vmsnapset',
   scope: 'Namespaced',
 } as const
+
+/** What an object of it begins with, and what names one in another. */
+export const vmSnapshotSetKind = { apiVersion: API_VERSION, kind: vmSnapshotSetNames.kind } as const

@@ -1,8 +1,9 @@
 // A set's copy on one node: what it is called, made of and recognised by. Its name follows from set and node, so that no two leaders make two of it.
 import { createHash } from 'node:crypto'
-import { API_VERSION, GROUP, SET_LABEL } from '../api/group.ts'
+import { GROUP, SET_LABEL } from '../api/group.ts'
 import type { OwnerReference } from '../api/metadata.ts'
-import type { VMSnapshotSet } from '../api/vmsnapshotset.ts'
+import { vmSnapshotKind } from '../api/vmsnapshot.ts'
+import { type VMSnapshotSet, vmSnapshotSetKind } from '../api/vmsnapshotset.ts'
 import { type JSONPatchOperation, testUnchanged } from '../kube/object.ts'
 import type { WatchedSnapshot } from './watched.ts'
 
@@ -35,8 +36,7 @@ function hash(text: string): string {
 export function childOf(set: VMSnapshotSet, nodeName: string): object {
   const { name, namespace } = set.metadata
   return {
-    apiVersion: API_VERSION,
-    kind: 'VMSnapshot',
+    ...vmSnapshotKind,
     metadata: {
       name: childName(name, nodeName),
       namespace,
@@ -48,7 +48,7 @@ export function childOf(set: VMSnapshotSet, nodeName: string): object {
 }
 
 function ownerReferenceTo({ metadata: { name, uid } }: VMSnapshotSet): OwnerReference {
-  return { apiVersion: API_VERSION, kind: 'VMSnapshotSet', name, uid, controller: true, blockOwnerDeletion: true }
+  return { ...vmSnapshotSetKind, name, uid, controller: true, blockOwnerDeletion: true }
 }
 
 /** The VMSnapshotSet that controls the object, by its reference. A label says nothing: orphaning keeps it. */

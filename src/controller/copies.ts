@@ -1,6 +1,6 @@
 // One pass over one set's copy on one node. The key names both, so that each copy has its own back-off and a node that is slow to take its own
 // delays nobody else's.
-import type { VMSnapshotSet } from '../api/vmsnapshotset.ts'
+import { type VMSnapshotSet, vmSnapshotSetKind } from '../api/vmsnapshotset.ts'
 import type { APIError } from '../kube/connection.ts'
 import type { ReconcileContext } from '../kube/controller.ts'
 import type { EventSink } from '../kube/events.ts'
@@ -9,6 +9,7 @@ import { Aggregate } from './aggregate.ts'
 import { type CopyEffect, type CopyObserved, decideCopy, doomedChildren } from './expand.ts'
 import type { Fleet } from './fleet.ts'
 import type { ClusterReads } from './reads.ts'
+import { type Requeue, soon } from './requeue.ts'
 import { rowOf } from './row.ts'
 import type { Writes } from './writes.ts'
 
@@ -23,8 +24,6 @@ export interface CopyReconcilerOptions {
   readonly onRow: (setKey: string) => void
 }
 
-type Requeue = { readonly requeueAfterMs: number }
-
 /** `namespace/set/node`: none of the three can hold a slash. */
 export function copyKey(namespace: string, setName: string, nodeName: string): string {
   return `${namespace}/${setName}/${nodeName}`
@@ -32,8 +31,6 @@ export function copyKey(namespace: string, setName: string, nodeName: string): s
 
 /** What no watch of ours tells of: an object that has a copy's name and is nobody's, a definition that is being deleted. */
 const lookAgain: Requeue = { requeueAfterMs: 30_000 }
-/** The store is behind: the event under way brings the next pass, or this does. */
-const soon: Requeue = { requeueAfterMs: 1_000 }
 
 export class CopyReconciler {
   readonly #options: CopyReconcilerOptions
@@ -124,7 +121,7 @@ export class CopyReconciler {
     }
     log.info(facts, 'copy deleted: its node no longer matches; the directory stays')
     this.#options.events.record({
-      regarding: referenceTo(setKind, set),
+      regarding: referenceTo(vmSnapshotSetKind, set),
       type: 'Normal',
       reason: 'Deselected',
       action: 'DeleteCopy',
@@ -139,7 +136,7 @@ export class CopyReconciler {
     this.#options.onRow(keyOf(set))
     if (row?.reason !== 'NameNotOwned' || before?.reason === 'NameNotOwned') return
     this.#options.events.record({
-      regarding: referenceTo(setKind, set),
+      regarding: referenceTo(vmSnapshotSetKind, set),
       type: 'Warning',
       reason: 'NameNotOwned',
       action: 'LeaveAlone',
@@ -147,5 +144,3 @@ export class CopyReconciler {
     })
   }
 }
-
-const setKind = { apiVersion: 'vmsnapshot.io/v1alpha1', kind: 'VMSnapshotSet' }

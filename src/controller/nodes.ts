@@ -7,6 +7,7 @@ import { controllerPartOf, decideRecord } from './node-record.ts'
 import { isGone, type NodeVerdict } from './node-state.ts'
 import type { ClusterReads } from './reads.ts'
 import { mustRelease } from './release.ts'
+import { type Requeue, soon } from './requeue.ts'
 import type { WatchedSnapshot } from './watched.ts'
 import type { Writes } from './writes.ts'
 
@@ -19,10 +20,6 @@ export interface NodeReconcilerOptions {
   /** an object of the node is to be looked at */
   readonly onStranded: (object: WatchedSnapshot) => void
 }
-
-type Requeue = { readonly requeueAfterMs: number }
-
-const soon: Requeue = { requeueAfterMs: 1_000 }
 
 export class NodeReconciler {
   readonly #options: NodeReconcilerOptions

@@ -10,7 +10,7 @@ import { Controller, type Reconcile } from '../kube/controller.ts'
 import { readDefinitions } from '../kube/definitions.ts'
 import { EventRecorder } from '../kube/events.ts'
 import { Informer } from '../kube/informer.ts'
-import { LeaderElector, type Term, TermEndedError } from '../kube/leader.ts'
+import { LeaderElector, type Term } from '../kube/leader.ts'
 import { Client } from '../kube/resource.ts'
 import { StatusServer } from '../telemetry/http.ts'
 import { createLogger, type Logger } from '../telemetry/log.ts'
@@ -185,13 +185,13 @@ function loopObservers(metrics: MetricsRegistry) {
   }
 }
 
-/** What ends with its term is no failure. */
+/** Whatever fails once its term is over is no failure. */
 function within(term: Term, reconcile: Reconcile): Reconcile {
   return async (key, context) => {
     try {
       return await reconcile(key, context)
     } catch (error) {
-      if (error instanceof TermEndedError || term.signal.aborted) return undefined
+      if (term.signal.aborted) return undefined
       throw error
     }
   }

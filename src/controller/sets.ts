@@ -7,6 +7,7 @@ import type { CopyReconciler } from './copies.ts'
 import { decideSet, type SetEffect } from './expand.ts'
 import type { Fleet } from './fleet.ts'
 import type { ClusterReads } from './reads.ts'
+import { type Requeue, soon } from './requeue.ts'
 import type { Writes } from './writes.ts'
 
 export interface SetReconcilerOptions {
@@ -15,8 +16,6 @@ export interface SetReconcilerOptions {
   readonly writes: Writes
   readonly copies: CopyReconciler
 }
-
-type Requeue = { readonly requeueAfterMs: number }
 
 /** What this term knows of a set beyond the store. */
 interface Surveyed {
@@ -27,7 +26,6 @@ interface Surveyed {
 }
 
 const statusIntervalMs = 1_000
-const soon: Requeue = { requeueAfterMs: 1_000 }
 
 export class SetReconciler {
   readonly #options: SetReconcilerOptions

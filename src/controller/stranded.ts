@@ -1,6 +1,7 @@
 // One pass over one VMSnapshot whose node does not answer for it. Each object has its own pass, so that a node with a thousand of them delays
 // no other node. Nothing is said or given up before the Node has been read once more.
-import type { VMSnapshotNode } from '../api/vmsnapshotnode.ts'
+import { vmSnapshotKind } from '../api/vmsnapshot.ts'
+import { type VMSnapshotNode, vmSnapshotNodeKind } from '../api/vmsnapshotnode.ts'
 import type { APIError } from '../kube/connection.ts'
 import type { ReconcileContext } from '../kube/controller.ts'
 import type { EventSink } from '../kube/events.ts'
@@ -10,6 +11,7 @@ import { entryOf, isRecorded } from './node-record.ts'
 import { isOutOfService, type NodeState } from './node-state.ts'
 import type { ClusterReads } from './reads.ts'
 import { decideStranded, type StrandedEffect } from './release.ts'
+import { type Requeue, soon } from './requeue.ts'
 import type { WatchedSnapshot } from './watched.ts'
 import type { Writes } from './writes.ts'
 
@@ -23,10 +25,7 @@ export interface StrandedReconcilerOptions {
   readonly onReleased: () => void
 }
 
-type Requeue = { readonly requeueAfterMs: number }
 type Marked = Extract<StrandedEffect, { kind: 'mark' }>['status']
-
-const soon: Requeue = { requeueAfterMs: 1_000 }
 
 export class StrandedReconciler {
   readonly #options: StrandedReconcilerOptions
@@ -105,8 +104,9 @@ export class StrandedReconciler {
     log.warn({ vmSnapshot: key, node: nodeName, state, path }, 'node gone: finalizer freed, directory abandoned')
     this.#options.onReleased()
     this.#options.events.record({
-      regarding: record === undefined ? { ...nodeKind, name: nodeName } : referenceTo(nodeKind, record),
-      related: referenceTo(snapshotKind, object),
+      regarding:
+        record === undefined ? { ...vmSnapshotNodeKind, name: nodeName } : referenceTo(vmSnapshotNodeKind, record),
+      related: referenceTo(vmSnapshotKind, object),
       type: 'Warning',
       reason: 'Abandoned',
       action: 'FreeFinalizer',
@@ -129,6 +129,3 @@ export class StrandedReconciler {
     }
   }
 }
-
-const nodeKind = { apiVersion: 'vmsnapshot.io/v1alpha1', kind: 'VMSnapshotNode' }
-const snapshotKind = { apiVersion: 'vmsnapshot.io/v1alpha1', kind: 'VMSnapshot' }

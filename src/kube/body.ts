@@ -27,9 +27,9 @@ export async function linesOf(
   const decoder = new StringDecoder('utf8')
   let pending = ''
   for await (const chunk of response) {
-    pending += decoder.write(chunk)
     // Lines end at LF only: objects may hold U+2028 and other things that readline takes for an end.
-    const lines = pending.split('\n')
+    const [first = '', ...rest] = decoder.write(chunk).split('\n')
+    const lines = [pending + first, ...rest]
     pending = lines.pop() ?? ''
     if (pending.length > maxLineLength)
       throw new APIError('Transient', `a line of more than ${maxLineLength} characters`)

@@ -1,23 +1,12 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import type { Schema } from '../../build/api-reference.ts'
 import { customResourceDefinitions } from '../../src/api/crd.ts'
 import { formatBytes } from '../../src/api/quantity.ts'
 import { reasons } from '../../src/api/reasons.ts'
 import { cutText } from '../../src/api/text.ts'
 import { vmSnapshotResource } from '../../src/api/vmsnapshot.ts'
 import { aVMSnapshot } from '../support/builders.ts'
-
-interface Schema {
-  readonly type?: string
-  readonly description?: string
-  readonly properties?: Readonly<Record<string, Schema>>
-  readonly items?: Schema
-  readonly additionalProperties?: Schema
-  readonly maxLength?: number
-  readonly maxItems?: number
-  readonly maxProperties?: number
-  readonly enum?: readonly string[]
-}
 
 function* fieldsOf(schema: Schema, path: string): Generator<readonly [string, Schema]> {
   for (const [name, field] of Object.entries(schema.properties ?? {})) {

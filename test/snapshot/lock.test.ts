@@ -4,9 +4,9 @@ import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, wr
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Disk, Lock } from '../../src/snapshot/disk.ts'
-import { openDisk } from '../../src/snapshot/pool.ts'
 import { TestBaseDir } from '../support/base-dir.ts'
 import { canMount, fileSystems, Mounts, makeImage, writeSmall } from '../support/mounts.ts'
+import { quietDisk } from '../support/quiet-disk.ts'
 import { until } from '../support/until.ts'
 
 let base: TestBaseDir
@@ -29,15 +29,7 @@ const mine = { kind: 'mine' }
 const notHeld = { kind: 'unknown', problem: { code: 'LockHeld' } }
 
 function open(owner = 'node-1', baseDir = base.path): Disk {
-  const nothing = () => {}
-  const disk = openDisk({
-    baseDir,
-    settleTimeMs: 0,
-    owner,
-    deadlineMs: 20_000,
-    onHint: nothing,
-    onUnwatched: nothing,
-  })
+  const disk = quietDisk(baseDir, owner)
   disks.push(disk)
   return disk
 }
