@@ -11,12 +11,12 @@ const entries = ['src/main.ts', 'src/snapshot/worker.ts', 'src/inspect/scan-proc
 
 /**
  * What libraries import and is never reached here, by package. Of @kubernetes/client-node: 757 generated models, its version, and an HTTP client
- * with its proxies, since requests are our own. Of pino: log transports and redaction.
+ * with its proxies, since requests are our own. Of pino: log transports, redaction and its own way to write to a file.
  * Of prom-client: whatever is no registry, counter, gauge or histogram. Of zod: JSON schemas, which build/generate.ts makes.
  */
 const unreached: Readonly<Record<string, readonly string[]>> = {
   'client-node': ['./gen/index.js', '../package.json', 'undici', 'hpagent', 'socks', 'socks-proxy-agent'],
-  pino: ['./transport', './lib/transport', './lib/multistream', '@pinojs/redact'],
+  pino: ['./transport', './lib/transport', './lib/multistream', '@pinojs/redact', 'sonic-boom', 'on-exit-leak-free'],
   'prom-client': [
     './lib/summary',
     './lib/pushgateway',
@@ -57,10 +57,12 @@ const trimmed: Plugin = {
   },
 }
 
-/** A module of which every name is there, and throws when it is called. */
+/** A module, and in it every name, that throws when it is called and that nothing is an instance of. */
 function throwing(path: string): string {
   const message = JSON.stringify(`${path} is not part of this program`)
-  return `function fail() { throw new Error(${message}) }\nmodule.exports = Object.create(new Proxy({}, { get: () => fail }))`
+  return `function fail() { throw new Error(${message}) }
+    const names = { get: (_, name) => (typeof name === 'symbol' ? undefined : fail) }
+    module.exports = Object.setPrototypeOf(fail, new Proxy({}, names))`
 }
 
 /** A log-in that knows its users and turns them away. */
