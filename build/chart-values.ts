@@ -1,7 +1,7 @@
 // Every value of the chart: what it means, its default, its bounds. The settings of the processes are those of src/config.ts under the names
 // of their flags, so that a new setting is a new value; the few that a template derives from other values are left out.
 import * as z from 'zod'
-import { agentSettings, type Setting, uninstallSettings } from '../src/config.ts'
+import { agentSettings, controllerSettings, type Setting, uninstallSettings } from '../src/config.ts'
 
 /** RE2, as Helm has it: absolute, no `.` and `..`, two segments or more. */
 const pathPattern = /^(\/\.?[A-Za-z0-9_-][A-Za-z0-9._+@-]*){2,}$/
@@ -17,8 +17,8 @@ const anyMap = (description: string, fallback: Record<string, unknown> = {}) =>
 const anyList = (description: string, fallback: Record<string, unknown>[] = []) =>
   z.array(z.record(z.string(), z.unknown())).default(fallback).describe(description)
 
-/** Set by templates: from the Pod, or from values of their own. */
-const derived = ['node-name', 'base-dir', 'running-dir', 'listen-address', 'kubeconfig']
+/** Set by templates: from the Pod, from names of the chart, or from values of their own. */
+const derived = ['node-name', 'base-dir', 'running-dir', 'listen-address', 'kubeconfig', 'namespace', 'agent-selector']
 
 type Settings = Readonly<Record<string, Setting<unknown>>>
 
@@ -110,8 +110,25 @@ const agent = z
 
 const controller = z
   .strictObject({
-    nodeSelector: stringMap('Nodes that it may run on.', { 'kubernetes.io/os': 'linux' }),
-    tolerations: anyList('Taints that do not keep it away.'),
+    replicas: z
+      .int()
+      .min(0)
+      .default(2)
+      .describe('Replicas; one of them leads. With 0 of them agents do their work, and nobody keeps sets.'),
+    settings: settings(controllerSettings),
+    port: port('Port of /metrics, /healthz and /readyz.'),
+    priorityClassName: text('Priority of the Pods.', 'system-cluster-critical'),
+    resources: anyMap('Requests and limits.', {
+      requests: { cpu: '20m', memory: '96Mi' },
+      limits: { memory: '512Mi' },
+    }),
+    nodeSelector: stringMap('Nodes that it, and the Job of the uninstallation, may run on.', {
+      'kubernetes.io/os': 'linux',
+    }),
+    tolerations: anyList('Taints that do not keep the two away.'),
+    affinity: anyMap('Affinity of the Pods; replicas rather on different nodes where it is empty.'),
+    podAnnotations: stringMap('Further annotations of the Pods.'),
+    podLabels: stringMap('Further labels of the Pods.'),
   })
   .prefault({})
   .describe('The controller: a Deployment.')

@@ -14,8 +14,8 @@ export type Step =
   | { readonly kind: 'wait'; readonly holders: readonly Holder[] }
 
 /**
- * The next step. Only once every policy retains is anything deleted, and then exactly what was read: a policy that was switched back
- * meanwhile fails the precondition, and the next look begins with that policy.
+ * The next step. Only once every policy retains is anything deleted, sets first, and then exactly what was read: a policy that was switched
+ * back meanwhile fails the precondition, and the next look begins with that policy.
  */
 export function decideUninstall(holders: readonly Holder[], retainAll: boolean): Step {
   const held = holders.filter(({ isHeld }) => isHeld)
@@ -25,6 +25,9 @@ export function decideUninstall(holders: readonly Holder[], retainAll: boolean):
   const loose = ours.filter(({ retains }) => !retains)
   if (loose.length > 0) return { kind: 'retain', holders: loose }
   const standing = ours.filter(({ isDeleting }) => !isDeleting)
+  // A set that stands is given a new copy for each one that goes.
+  const sets = standing.filter(({ kind }) => kind === 'VMSnapshotSet')
+  if (sets.length > 0) return { kind: 'delete', holders: sets }
   if (standing.length > 0) return { kind: 'delete', holders: standing }
   return held.length === 0 ? { kind: 'done' } : { kind: 'wait', holders: held }
 }

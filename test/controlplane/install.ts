@@ -40,7 +40,6 @@ export async function install(cluster: Cluster): Promise<void> {
     cluster,
     manifestsOf('install.yaml').filter(({ kind }) => !workloads.includes(kind)),
   )
-  await applyStrictly(cluster, manifestsOf('controller/rbac.yaml'))
   await policyInForce(cluster)
 }
 

@@ -111,6 +111,8 @@ describe('what the chart refuses', () => {
     ['agent.settings.rescanInterval=soon', 'rescanInterval'],
     ['agent.settings.allowRemoval=maybe', 'allowRemoval'],
     ['agent.port=70000', 'port'],
+    ['controller.settings.nodeGrace=never', 'nodeGrace'],
+    ['controller.settings.namespace=elsewhere', 'namespace'],
   ])('%s', async (value, message) => {
     const { code, stderr } = await tryHelm(templateArgs('x', ['--set', value]))
     expect(code).not.toBe(0)
@@ -129,9 +131,8 @@ describe('Pod Security', () => {
     const namespace = `${scene.namespace}-${level}`
     const labels = { 'pod-security.kubernetes.io/enforce': level }
     await scene.cluster.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace, labels } })
-    for (const name of ['vmsnapshot-agent', 'vmsnapshot-controller']) {
-      await scene.cluster.apply({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name, namespace } })
-    }
+    const name = pod?.spec.serviceAccountName
+    await scene.cluster.apply({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name, namespace } })
     const input = { apiVersion: 'v1', kind: 'Pod', ...pod, metadata: { ...pod?.metadata, name: 'pod', namespace } }
     const { code, stderr } = await scene.cluster.tryKubectl(['create', '--dry-run=server', '-f', '-'], { input })
     if (code === 0) return []
@@ -139,11 +140,20 @@ describe('Pod Security', () => {
     return told.split('), ').map((violation) => violation.replace(/ \(.*/s, ''))
   }
 
-  test('allows the agent in the namespace that the chart declares', async () => {
+  test('allows every Pod in the namespace that the chart declares', async () => {
     const objects = await template(['--set', 'namespace.create=true'])
     const namespace = objects.find(({ kind }) => kind === 'Namespace')
-    expect(namespace?.metadata.labels?.['pod-security.kubernetes.io/enforce']).toBe('privileged')
-    expect(await violations('privileged', podTemplatesOf(objects).get('vmsnapshot-agent'))).toEqual([])
+    const level = namespace?.metadata.labels?.['pod-security.kubernetes.io/enforce'] ?? ''
+    const pods = podTemplatesOf(objects)
+    expect([...pods.keys()].sort()).toEqual(['vmsnapshot-agent', 'vmsnapshot-controller', 'vmsnapshot-uninstall'])
+    for (const [name, pod] of pods) expect(await violations(level, pod), name).toEqual([])
+  })
+
+  test('has nothing against controller and uninstallation at its strictest level', async () => {
+    const pods = podTemplatesOf(await template())
+    for (const name of ['vmsnapshot-controller', 'vmsnapshot-uninstall']) {
+      expect(await violations('restricted', pods.get(name)), name).toEqual([])
+    }
   })
 
   test('has against the agent that it is root and sees a directory of the node, and nothing else', async () => {

@@ -53,6 +53,14 @@ describe('decideUninstall()', () => {
     expect(decideUninstall([foreign], true)).toEqual({ kind: 'done' })
   })
 
+  test('deletes sets before any copy: the controller would make it anew', () => {
+    const copy = aHolder({ retains: true })
+    const set = aHolder({ kind: 'VMSnapshotSet', retains: true })
+    expect(decideUninstall([copy, set], true)).toEqual({ kind: 'delete', holders: [set] })
+    const leaving = { ...set, isDeleting: true }
+    expect(decideUninstall([copy, leaving], true)).toEqual({ kind: 'delete', holders: [copy] })
+  })
+
   test('never deletes while anything that is left to delete could take a directory along', () => {
     fc.assert(
       fc.property(fc.array(anyHolder), fc.boolean(), (holders, retainAll) => {
@@ -68,7 +76,7 @@ describe('decideUninstall()', () => {
     fc.assert(
       fc.property(fc.array(anyHolder), (start) => {
         let holders = start
-        for (let round = 0; round < 4; round++) {
+        for (let round = 0; round < 5; round++) {
           const step = decideUninstall(holders, true)
           if (step.kind === 'done') return true
           holders = holders.map((holder) =>

@@ -49,7 +49,7 @@ Refuses a parent that holds the system: the Pod would get all of it, and the mou
 {{- $parent -}}
 {{- end }}
 
-{{/* What any of the Pods may exchange: dict "root" $ "port" (of metrics). */}}
+{{/* What a Pod that serves metrics may exchange: dict "root" $ "port" (of metrics). */}}
 {{- define "vmsnapshot.traffic" -}}
 policyTypes: [Ingress, Egress]
 ingress:
@@ -59,12 +59,15 @@ ingress:
     {{- with .root.Values.networkPolicy.metricsFrom }}
     from: {{- toYaml . | nindent 6 }}
     {{- end }}
-egress:
-  - ports:
-      {{- range .root.Values.networkPolicy.apiServerPorts }}
-      - port: {{ . }}
-        protocol: TCP
-      {{- end }}
+egress: {{- include "vmsnapshot.toAPIServer" .root | nindent 2 }}
+{{- end }}
+
+{{- define "vmsnapshot.toAPIServer" -}}
+- ports:
+    {{- range .Values.networkPolicy.apiServerPorts }}
+    - port: {{ . }}
+      protocol: TCP
+    {{- end }}
 {{- end }}
 
 {{/* Pod and container of whatever touches no disk: Pod Security's level restricted. */}}
