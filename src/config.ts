@@ -159,6 +159,8 @@ export interface ControllerConfig {
   readonly agentSelector: string
   readonly nodeGraceMs: number
   readonly agentGraceMs: number
+  /** whole seconds */
+  readonly leaseDurationMs: number
   /** undefined: nothing is served */
   readonly listenAddress: ListenAddress | undefined
   readonly logLevel: LogLevel
@@ -198,6 +200,15 @@ export const controllerSettings = {
     meaning: 'A node that has had no agent for this long shows as AgentMissing on its VMSnapshots',
     parse: durationBetween(0, 86_400_000),
     expected: 'a duration from 0s to 24h, such as 2m',
+  }),
+  leaseDurationMs: setting({
+    flag: 'lease-duration',
+    env: 'LEASE_DURATION',
+    fallback: '15s',
+    meaning:
+      'A leader that is not heard of for this long is succeeded by another replica; it stops by itself after two thirds',
+    parse: wholeSeconds(durationBetween(3_000, 300_000)),
+    expected: 'a duration of whole seconds from 3s to 5m, such as 15s',
   }),
   listenAddress: agentSettings.listenAddress,
   logLevel: agentSettings.logLevel,
@@ -417,6 +428,14 @@ function listenAddress(text: string): ListenAddress | undefined {
 }
 
 const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }
+
+function wholeSeconds(parse: (text: string) => number): (text: string) => number {
+  return (text) => {
+    const durationMs = parse(text)
+    if (durationMs % 1_000 !== 0) throw new RangeError('not in whole seconds')
+    return durationMs
+  }
+}
 
 /** Durations as Kubernetes flags write them, one unit only: `250ms`, `30s`, `5m`, `1h`. */
 function durationBetween(minimumMs: number, maximumMs: number): (text: string) => number {

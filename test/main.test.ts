@@ -60,6 +60,11 @@ describe('a mistake on the command line is named in one line', () => {
       /--listen-address: "localhost"/,
     ],
     ['a port that is none', ['agent', ...settings, '--listen-address=:65536'], /expected \[host\]:port .*, or off/],
+    [
+      'a Lease for half a second more',
+      ['controller', '--lease-duration=3500ms'],
+      /expected a duration of whole seconds/,
+    ],
     ['a kubeconfig that is not there', ['agent', ...settings, '--kubeconfig=/nowhere'], /\/nowhere/],
   ]
   test.each(cases)('%s', (_, args, message) => {

@@ -178,8 +178,8 @@ function wire(config: AgentConfig, connection: Connection, log: Logger, metrics:
   })
   nodes.onChange((key) => storage.enqueue(key))
   tellAtScrape(metrics, { objects: store, keeper })
-  tellLoopAtScrape(metrics, 'snapshots', controller)
-  tellLoopAtScrape(metrics, 'storage', storage)
+  tellLoopAtScrape(metrics, 'snapshots', () => controller)
+  tellLoopAtScrape(metrics, 'storage', () => storage)
   const healthz = () => []
   const readyz = () =>
     readiness({ informers: { VMSnapshots: objects, VMSnapshotNodes: nodes }, keeper, rescanIntervalMs })

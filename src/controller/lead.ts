@@ -20,6 +20,8 @@ export interface Loop {
 
 export type LoopName = keyof Queues
 
+export const loopNames: readonly LoopName[] = ['copies', 'sets', 'nodes', 'stranded']
+
 export interface LeadOptions {
   readonly fleet: Fleet
   readonly clients: Clients

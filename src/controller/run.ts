@@ -6,7 +6,7 @@ import { vmSnapshotNodeResource } from '../api/vmsnapshotnode.ts'
 import { vmSnapshotSetResource } from '../api/vmsnapshotset.ts'
 import { type ControllerConfig, controllerConfig, controllerSettings, describeSettings } from '../config.ts'
 import { APIError, Connection } from '../kube/connection.ts'
-import { Controller, type Reconcile } from '../kube/controller.ts'
+import { Controller, type ControllerObserver, type Reconcile } from '../kube/controller.ts'
 import { readDefinitions } from '../kube/definitions.ts'
 import { EventRecorder } from '../kube/events.ts'
 import { Informer } from '../kube/informer.ts'
@@ -14,14 +14,14 @@ import { LeaderElector, type Term } from '../kube/leader.ts'
 import { Client } from '../kube/resource.ts'
 import { StatusServer } from '../telemetry/http.ts'
 import { createLogger, type Logger } from '../telemetry/log.ts'
-import { observeEvents, observeLoop, observeRequests } from '../telemetry/observers.ts'
+import { observeEvents, observeLoop, observeRequests, tellLoopAtScrape } from '../telemetry/observers.ts'
 import { createMetrics } from '../telemetry/process.ts'
 import type { MetricsRegistry } from '../telemetry/registry.ts'
 import { followSignals } from '../telemetry/signals.ts'
 import { version } from '../telemetry/version.ts'
 import { controllingSet, setLabelValue } from './child.ts'
 import { Fleet, podIndexers, snapshotIndexers } from './fleet.ts'
-import { type LoopName, lead } from './lead.ts'
+import { type LoopName, lead, loopNames } from './lead.ts'
 import { tellAtScrape } from './metrics.ts'
 import { type ClusterReads, shared } from './reads.ts'
 import type { Wakeups } from './wakeups.ts'
@@ -35,8 +35,6 @@ const eventsMs = 500
 /** More than there are workers: a write that was let through by the term must not wait for a slot. */
 const maxConcurrentRequests = 64
 const leaseName = 'vmsnapshot-controller'
-/** A renewal that takes longer is tried again within its deadline. */
-const leaseDeadlineMs = 4_000
 
 /** The subcommand: resolves to the exit code once the controller has ended. Throws ConfigError, or an error that says why it could not start. */
 export async function runController(args: readonly string[]): Promise<number> {
@@ -50,7 +48,8 @@ export async function runController(args: readonly string[]): Promise<number> {
   const shape = { kubeconfig: config.kubeconfig, userAgent: `vmsnapshot-operator/${version} (controller)` }
   const observer = observeRequests(metrics)
   const connection = new Connection({ ...shape, observer, maxConcurrentRequests })
-  const leaseConnection = new Connection({ ...shape, observer, deadlineMs: leaseDeadlineMs })
+  // A renewal that takes longer is tried again within its deadline.
+  const leaseConnection = new Connection({ ...shape, observer, deadlineMs: 2 * leaseTimes(config).retryPeriodMs })
   const parts = wire(config, { connection, leaseConnection }, log, metrics)
   const ending = followSignals({ log, logLevel: config.logLevel, endNow: (code) => process.exit(code) })
   const server = await serve(config, parts, log)
@@ -116,6 +115,7 @@ function wire(config: ControllerConfig, connections: Connections, log: Logger, m
     name: leaseName,
     identity,
     log,
+    ...leaseTimes(config),
   })
   let leading: Wakeups | undefined
   sets.onChange((key) => leading?.setChanged(key))
@@ -138,13 +138,20 @@ function wire(config: ControllerConfig, connections: Connections, log: Logger, m
     onReleased: () => metrics.increment('vmsnapshot_abandoned_total', {}),
   }
   const observers = loopObservers(metrics)
+  const running = new Map<LoopName, Controller>()
+  for (const name of loopNames) tellLoopAtScrape(metrics, name, () => running.get(name))
   const leadTerm = (term: Term) => {
-    const loop = (name: LoopName, workers: number, reconcile: Reconcile) =>
-      new Controller({ workers, log, reconcile: within(term, reconcile), observer: observers[name], drainMs })
+    const loop = (name: LoopName, workers: number, reconcile: Reconcile) => {
+      const observer = observers[name]
+      const controller = new Controller({ workers, log, reconcile: within(term, reconcile), observer, drainMs })
+      running.set(name, controller)
+      return controller
+    }
     return lead({ ...options, loop }, term, (wakeups) => {
       leading = wakeups
     }).finally(() => {
       leading = undefined
+      running.clear()
     })
   }
   tellAtScrape(metrics, fleet, () => elector.isLeading)
@@ -172,17 +179,23 @@ function inform({ namespace, agentSelector }: ControllerConfig, connection: Conn
   }
 }
 
+/** The proportions of client-go's 15 s, 10 s and 2 s. */
+function leaseTimes({ leaseDurationMs }: ControllerConfig) {
+  return {
+    leaseDurationMs,
+    renewDeadlineMs: (leaseDurationMs * 2) / 3,
+    retryPeriodMs: (leaseDurationMs * 2) / 15,
+  }
+}
+
 function isSynced(informers: Parts['informers']): boolean {
   return Object.values(informers).every(({ hasSynced }) => hasSynced)
 }
 
 function loopObservers(metrics: MetricsRegistry) {
-  return {
-    copies: observeLoop(metrics, 'copies'),
-    sets: observeLoop(metrics, 'sets'),
-    nodes: observeLoop(metrics, 'nodes'),
-    stranded: observeLoop(metrics, 'stranded'),
-  }
+  return Object.fromEntries(loopNames.map((name) => [name, observeLoop(metrics, name)])) as Readonly<
+    Record<LoopName, ControllerObserver>
+  >
 }
 
 /** Whatever fails once its term is over is no failure. */

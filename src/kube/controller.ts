@@ -75,15 +75,21 @@ export function verdictOf(error: unknown): Verdict {
     // No proof that the object is gone: its namespace may be, with the object left behind. An event of its own ends the trying.
     case 'NotFound':
       return { kind: 'retry', level: 'debug', atLeastMs: 0 }
+    case 'Forbidden':
+      // Nothing can be created in a namespace that goes, until what it is for is gone as well.
+      return { kind: 'retry', level: isTerminating(error) ? 'debug' : 'error', atLeastMs: 0 }
     case 'AlreadyExists':
     case 'Gone':
-    case 'Forbidden':
     case 'Unauthorized':
     case 'Invalid':
     case 'BadRequest':
     case 'Transient':
       return { kind: 'retry', level: 'error', atLeastMs: 0 }
   }
+}
+
+function isTerminating({ causes }: APIError): boolean {
+  return causes.includes('NamespaceTerminating')
 }
 
 export class Controller {

@@ -26,11 +26,16 @@ export function observeLoop(metrics: MetricsRegistry, loop: string): ControllerO
   }
 }
 
-/** What a loop can only be asked for. */
-export function tellLoopAtScrape(metrics: MetricsRegistry, loop: string, controller: Controller): void {
+/** What a loop can only be asked for. `current`: undefined while none runs. */
+export function tellLoopAtScrape(
+  metrics: MetricsRegistry,
+  loop: string,
+  current: () => Pick<Controller, 'queueLength' | 'longestPassMs'> | undefined,
+): void {
   metrics.onScrape(() => {
-    metrics.set('vmsnapshot_queue_depth', { loop }, controller.queueLength)
-    metrics.set('vmsnapshot_longest_pass_seconds', { loop }, controller.longestPassMs / 1000)
+    const { queueLength = 0, longestPassMs = 0 } = current() ?? {}
+    metrics.set('vmsnapshot_queue_depth', { loop }, queueLength)
+    metrics.set('vmsnapshot_longest_pass_seconds', { loop }, longestPassMs / 1000)
   })
 }
 

@@ -228,6 +228,8 @@ describe('verdictOf()', () => {
     for (const kind of ['Forbidden', 'Invalid', 'Transient', 'Gone', 'AlreadyExists', 'Unauthorized'] as const) {
       expect(verdictOf(new APIError(kind, ''))).toEqual(retry('error'))
     }
+    const causes = ['NamespaceTerminating']
+    expect(verdictOf(new APIError('Forbidden', '', { causes }))).toEqual(retry('debug'))
     expect(verdictOf(new Error('a bug'))).toEqual(retry('error'))
     expect(verdictOf('no error at all')).toEqual(retry('error'))
   })
