@@ -1,4 +1,4 @@
-// The objects of a node as a watch tells of them, for benchmarks that wait until each is as they want it: one look at one object an event.
+// The objects of a node, or all there are, as a watch tells of them, for benchmarks that wait until each is as they want it: one look at one object an event.
 import { type VMSnapshot, vmSnapshotResource } from '../src/api/vmsnapshot.ts'
 import type { Connection } from '../src/kube/connection.ts'
 import { Informer } from '../src/kube/informer.ts'
@@ -12,14 +12,14 @@ export class Watched {
   readonly #following: Promise<void>
   #onChange = (_key: string): void => {}
 
-  private constructor(connection: Connection, nodeName: string) {
-    const fieldSelector = `spec.nodeName=${nodeName}`
-    this.#informer = new Informer({ connection, resource: vmSnapshotResource, fieldSelector, log: quiet })
+  private constructor(connection: Connection, nodeName: string | undefined) {
+    const selectors = nodeName === undefined ? {} : { fieldSelector: `spec.nodeName=${nodeName}` }
+    this.#informer = new Informer({ connection, resource: vmSnapshotResource, ...selectors, log: quiet })
     this.#informer.onChange((key) => this.#onChange(key))
     this.#following = this.#informer.run(this.#ending.signal)
   }
 
-  static async open(connection: Connection, nodeName: string): Promise<Watched> {
+  static async open(connection: Connection, nodeName?: string): Promise<Watched> {
     const watched = new Watched(connection, nodeName)
     await watched.#informer.waitForSync(watched.#ending.signal)
     return watched

@@ -14,8 +14,8 @@ import { keepUntilExit, Program, removeDirectory } from './programs.ts'
 export interface ControlPlaneOptions {
   /** false: no garbage collection, no namespace deletion */
   readonly controllerManager?: boolean
-  /** writes audit.log into the directory, metadata of every request */
-  readonly audit?: boolean
+  /** writes audit.log into the directory: metadata of every request, or of those of these users */
+  readonly audit?: boolean | readonly string[]
   /** directory with the programs; by default they are looked up, or built */
   readonly binaries?: string
 }
@@ -130,7 +130,13 @@ export class ControlPlane {
       'tokens.csv',
       `${this.cluster.coordinates.adminToken},admin,admin,"system:masters"\n${this.#controllerToken},${manager},${manager},""\n`,
     )
-    this.#write('audit-policy.yaml', 'apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n')
+    this.#write('audit-policy.yaml', JSON.stringify(this.#auditPolicy()))
+  }
+
+  #auditPolicy(): object {
+    const { audit = true } = this.#options
+    const of = typeof audit === 'boolean' ? {} : { users: audit }
+    return { apiVersion: 'audit.k8s.io/v1', kind: 'Policy', rules: [{ level: 'Metadata', ...of }] }
   }
 
   #startEtcd(): Program {

@@ -6,6 +6,7 @@ import type { Manifest } from '../controlplane/install.ts'
 const event = z.object({
   stage: z.string(),
   verb: z.string(),
+  requestReceivedTimestamp: z.string(),
   user: z.object({ username: z.string() }),
   objectRef: z
     .object({
@@ -52,9 +53,12 @@ function permissionsOf({ apiGroups, resources, verbs, resourceNames }: z.infer<t
 }
 
 export interface Asked {
+  /** when the server got it, since the epoch */
+  readonly atMs: number
   readonly verb: string
   readonly resource: string
   readonly group: string
+  readonly namespace: string | undefined
   readonly name: string | undefined
   readonly code: number
 }
@@ -68,11 +72,12 @@ export function askedBy(username: string, auditLog: string): readonly Asked[] {
   const events = lines.filter((line) => line.includes(username)).map((line) => event.parse(JSON.parse(line)))
   return events
     .filter(({ stage, user }) => stages.includes(stage) && user.username === username)
-    .flatMap(({ verb, objectRef, responseStatus }) => {
+    .flatMap(({ verb, objectRef, responseStatus, requestReceivedTimestamp }) => {
       if (objectRef?.resource === undefined) return []
-      const { resource, subresource, apiGroup, name } = objectRef
+      const { resource, subresource, apiGroup, namespace, name } = objectRef
       const whole = subresource === undefined ? resource : `${resource}/${subresource}`
-      return [{ verb, resource: whole, group: apiGroup, name, code: responseStatus?.code ?? 0 }]
+      const atMs = Date.parse(requestReceivedTimestamp)
+      return [{ atMs, verb, resource: whole, group: apiGroup, namespace, name, code: responseStatus?.code ?? 0 }]
     })
 }
 

@@ -13,7 +13,7 @@ import { childName } from '../../src/controller/child.ts'
 import { type APIError, Connection } from '../../src/kube/connection.ts'
 import { Client } from '../../src/kube/resource.ts'
 import type { Cluster } from '../controlplane/cluster.ts'
-import { type ControlPlane, startControlPlane } from '../controlplane/control-plane.ts'
+import { type ControlPlane, type ControlPlaneOptions, startControlPlane } from '../controlplane/control-plane.ts'
 import { install } from '../controlplane/install.ts'
 import { LightAgents } from './light-agents.ts'
 import { ProgramProcess } from './program-process.ts'
@@ -47,8 +47,10 @@ export class FleetScene {
     this.agents = new LightAgents(kubeconfig)
   }
 
-  static async open({ audit = false } = {}): Promise<FleetScene> {
-    const controlPlane = await startControlPlane({ audit, binaries: inject('coordinates').binaries })
+  /** Outside of a test run the programs of the control plane must be told. */
+  static async open(options: ControlPlaneOptions = {}): Promise<FleetScene> {
+    const binaries = options.binaries ?? inject('coordinates').binaries
+    const controlPlane = await startControlPlane({ ...options, binaries })
     await install(controlPlane.cluster)
     return new FleetScene(controlPlane)
   }
