@@ -38,6 +38,8 @@ export interface Observed {
   readonly definitions: Definitions
   /** what the disk says against a removal; only looked at for an object that is being deleted */
   readonly diskBlock: DiskBlock | Failed | undefined
+  /** what the disk said against this process's own attempt, a short while ago */
+  readonly refusal: Blocked | undefined
   /** the watch has delivered this process's own barrier write of this object, within the last seconds */
   readonly barrierPassed: boolean
   readonly allowRemoval: boolean
@@ -107,9 +109,9 @@ function statusEffects(observed: Observed, blocked: Blocked | undefined): readon
   return semanticallyEqual(status, observed.object.status ?? {}) ? [] : [{ kind: 'writeStatus', status }]
 }
 
-/** Every rule in the order of the protocol: storage, the object itself, other claims, owner, definitions, lock, disk. */
+/** Every rule in the order of the protocol: storage, the object itself, other claims, owner, definitions, lock, disk, the last attempt. */
 export function permissionOf(observed: Observed): Permission {
-  const rules = [byStorage, byPolicy, byForeignFinalizer, byClaims, byOwner, byDefinitions, byLock, byDisk]
+  const rules = [byStorage, byPolicy, byForeignFinalizer, byClaims, byOwner, byDefinitions, byLock, byDisk, byRefusal]
   for (const rule of rules) {
     const answer = rule(observed)
     if (answer !== undefined) return answer
@@ -209,6 +211,8 @@ const byDisk: Rule = ({ object, report, diskBlock }) => {
   if (diskBlock.kind === 'unknown') return blocked(problemReason(diskBlock.problem.code), diskBlock.problem.message)
   return blocked(diskBlock.code, diskBlock.message)
 }
+
+const byRefusal: Rule = ({ refusal }) => refusal
 
 function foreignBlock(finalizers: readonly string[], holder: string): Blocked | undefined {
   if (finalizers.length === 0) return undefined

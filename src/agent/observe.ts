@@ -4,9 +4,9 @@ import type { VMSnapshot } from '../api/vmsnapshot.ts'
 import type { VMSnapshotSet } from '../api/vmsnapshotset.ts'
 import type { APIError } from '../kube/connection.ts'
 import type { Store } from '../kube/informer.ts'
-import { sameIdentity } from '../snapshot/descriptor.ts'
 import type { Disk } from '../snapshot/disk.ts'
 import type { Report } from '../snapshot/report.ts'
+import type { Attempts } from './attempts.ts'
 import { type Definitions, foreignFinalizers, isHeld, type Observed, type Owner, recordedIdentity } from './decide.ts'
 import type { Look } from './status.ts'
 import { belongingOf, elsewhere, type StorageVerdict } from './storage.ts'
@@ -36,7 +36,9 @@ export class Observer {
     this.#options = options
   }
 
-  async observe(object: VMSnapshot, barrierPassed: boolean): Promise<Observed> {
+  async observe(object: VMSnapshot, attempts: Pick<Attempts, 'hasPassed' | 'refusalOf'>): Promise<Observed> {
+    const barrierPassed = attempts.hasPassed(object)
+    const refusal = attempts.refusalOf(object.metadata.uid)
     const { allowRemoval } = this.#options
     const storage = this.#options.storage()
     const deleting = object.metadata.deletionTimestamp !== undefined
@@ -53,6 +55,7 @@ export class Observer {
       owner,
       definitions,
       diskBlock: undefined,
+      refusal,
       barrierPassed,
       allowRemoval,
     }
@@ -90,10 +93,8 @@ export class Observer {
 
   async #diskBlock(seen: Observed): Promise<Observed['diskBlock']> {
     const { object, storage, report } = seen
+    if (storage.kind !== 'ready' || report.kind === 'unseen' || report.kind === 'unknown') return undefined
     const identity = recordedIdentity(seen)
-    if (storage.kind !== 'ready' || report.kind !== 'directory' || identity === undefined) return undefined
-    // What stands there now is another directory than this uid may remove: nothing of it will be touched.
-    if (!sameIdentity(identity, report.identity)) return undefined
     const target = { uid: object.metadata.uid, name: object.spec.snapshotName, storageID: storage.storageID, identity }
     const answer = await this.#options.disk.checkRemovable(target)
     return answer.kind === 'removable' ? undefined : answer

@@ -1,6 +1,5 @@
 // One pass over one VMSnapshot: observe, decide, apply. Level-based: a pass is never told why it runs, and a crash between any two effects
 // is repaired by the next one. Holds only what a restart may forget: barriers under way, and what is being removed.
-import { v4 as freshUUID } from 'uuid'
 import { DIRECTORY_FINALIZER } from '../api/group.ts'
 import type { VMSnapshot } from '../api/vmsnapshot.ts'
 import type { APIError } from '../kube/connection.ts'
@@ -10,6 +9,7 @@ import { addFinalizer, removeFinalizer } from '../kube/object.ts'
 import type { Client } from '../kube/resource.ts'
 import type { Disk, PurgeProgress } from '../snapshot/disk.ts'
 import type { Identity } from '../snapshot/report.ts'
+import { Attempts } from './attempts.ts'
 import { treeOf } from './claims.ts'
 import { decide, type Effect, isHeld, type Observed, permissionOf } from './decide.ts'
 import type { AgentEvents } from './events.ts'
@@ -21,8 +21,6 @@ import { type Blocked, blocked, problemReason, type StatusDraft, statusOf, statu
 import { StatusWriter } from './status-writer.ts'
 import { Turns } from './turns.ts'
 
-/** Rule 3e: a barrier older than this lets nothing through; the next pass writes another. */
-const barrierLifetimeNs = 10_000_000_000n
 const progressIntervalMs = 10_000
 export interface ReconcilerOptions {
   readonly client: Client<VMSnapshot>
@@ -40,16 +38,11 @@ export interface ReconcilerOptions {
   readonly events: AgentEvents
 }
 
-interface Barrier {
-  readonly token: string
-  readonly notAfter: bigint
-}
-
 type Requeue = { readonly requeueAfterMs: number }
 
 export class Reconciler {
   readonly #options: ReconcilerOptions
-  readonly #barriers = new Map<string, Barrier>()
+  readonly #attempts: Attempts
   readonly #status: StatusWriter
   readonly #removing = new Set<string>()
   readonly #related: Related
@@ -57,6 +50,7 @@ export class Reconciler {
 
   constructor(options: ReconcilerOptions) {
     this.#options = options
+    this.#attempts = new Attempts(options.rescanIntervalMs / 2)
     this.#status = new StatusWriter(options.client, (object, status) => options.events.statusWritten(object, status))
     this.#related = new Related(options)
     this.#turns = new Turns(options.enqueue)
@@ -70,6 +64,8 @@ export class Reconciler {
     const { store, rescanIntervalMs } = this.#options
     const object = store.get(key)
     this.#related.wake(key, object, (uid) => this.#forget(uid))
+    // Until the watch tells of it, the store has it as it was.
+    if (object !== undefined && this.#attempts.isOver(object.metadata.uid)) return undefined
     if (object === undefined || !isDeletion(object)) this.#turns.give(key)
     else if (!this.#turns.take(key, treeOf(object.spec.snapshotName))) return { requeueAfterMs: rescanIntervalMs }
     return object === undefined ? undefined : this.#pass(key, object, context)
@@ -78,7 +74,7 @@ export class Reconciler {
   async #pass(key: string, object: VMSnapshot, context: ReconcileContext): Promise<Requeue> {
     let waitsForBarrier = false
     try {
-      const observed = await this.#options.observer.observe(object, this.#barrierPassed(object))
+      const observed = await this.#options.observer.observe(object, this.#attempts)
       let next: Requeue = { requeueAfterMs: this.#nextLook(observed) }
       const effects = decide(observed)
       for (const effect of effects) next = (await this.#apply(key, effect, observed, context)) ?? next
@@ -114,7 +110,7 @@ export class Reconciler {
     const lock = await this.#options.disk.lock(storageID)
     if (lock.kind === 'held') return soon
     log.info({ vmSnapshot: key, why, path: report.path }, 'directory stays, finalizer freed')
-    const next = await this.#patch(key, removeFinalizer(object, DIRECTORY_FINALIZER))
+    const next = await this.#letGo(key, object)
     if (next === undefined && why === 'Retained') this.#options.events.retained(object, report.path)
     return next
   }
@@ -128,7 +124,7 @@ export class Reconciler {
   ): Promise<Requeue | undefined> {
     const { uid } = observed.object.metadata
     const name = observed.object.spec.snapshotName
-    const barrier = this.#barriers.get(uid)
+    const barrier = this.#attempts.barrierOf(uid)
     const tree = treeOf(name)
     if (barrier === undefined || this.#removing.has(tree) || !this.#options.mayRemove()) return soon
     const startedAt = performance.now()
@@ -149,7 +145,7 @@ export class Reconciler {
       }
       return await this.#afterRemoval(key, outcome, observed, log)
     } finally {
-      this.#barriers.delete(uid)
+      this.#attempts.end(uid)
       this.#removing.delete(tree)
     }
   }
@@ -163,7 +159,7 @@ export class Reconciler {
     switch (outcome.kind) {
       case 'removed':
       case 'absent':
-        return this.#patch(key, removeFinalizer(observed.object, DIRECTORY_FINALIZER))
+        return this.#letGo(key, observed.object)
       case 'withdrawn':
       case 'stopped':
       case 'expired':
@@ -181,8 +177,10 @@ export class Reconciler {
   }
 
   async #writeBlocked(key: string, observed: Observed, why: Blocked, log: ReconcileContext['log']): Promise<Requeue> {
+    const { uid } = observed.object.metadata
+    this.#attempts.refuse(uid, why)
     const object = this.#options.store.get(key)
-    if (object !== undefined && object.metadata.uid === observed.object.metadata.uid) {
+    if (object?.metadata.uid === uid) {
       await this.#status.write(key, object, statusOf({ ...observed, object }, why), log)
     }
     return { requeueAfterMs: this.#options.rescanIntervalMs }
@@ -228,24 +226,27 @@ export class Reconciler {
     { status, identity }: Extract<Effect, { kind: 'barrier' }>,
     { log }: ReconcileContext,
   ): Promise<undefined> {
-    const barrier = { token: freshUUID(), notAfter: process.hrtime.bigint() + barrierLifetimeNs }
-    this.#barriers.set(object.metadata.uid, barrier)
-    const attempt = { token: barrier.token, identity, now: new Date() }
+    const { token } = this.#attempts.begin(object.metadata.uid)
+    const attempt = { token, identity, now: new Date() }
     await this.#status.write(key, object, statusWithRemoval(status, attempt), log)
     return undefined
   }
 
-  #barrierPassed({ metadata, status }: VMSnapshot): boolean {
-    const barrier = this.#barriers.get(metadata.uid)
-    return (
-      barrier !== undefined && barrier.token === status?.removal?.token && process.hrtime.bigint() < barrier.notAfter
+  #letGo(key: string, object: VMSnapshot): Promise<Requeue | undefined> {
+    return this.#patch(key, removeFinalizer(object, DIRECTORY_FINALIZER), () =>
+      this.#attempts.letGo(object.metadata.uid),
     )
   }
 
   /** A failed `test` of the patch means that the store is behind: the event under way brings the next pass. */
-  async #patch(key: string, operations: Parameters<Client<VMSnapshot>['patch']>[1]): Promise<Requeue | undefined> {
+  async #patch(
+    key: string,
+    operations: Parameters<Client<VMSnapshot>['patch']>[1],
+    onDone = () => {},
+  ): Promise<Requeue | undefined> {
     try {
       await this.#options.client.patch(key, operations)
+      onDone()
       return undefined
     } catch (error) {
       const { kind } = error as Partial<APIError>
@@ -263,7 +264,7 @@ export class Reconciler {
   }
 
   #forget(uid: string): void {
-    this.#barriers.delete(uid)
+    this.#attempts.forget(uid)
     this.#status.forget(uid)
   }
 }

@@ -5,12 +5,12 @@ import { dirname } from 'node:path'
 import { v4 as freshUUID, validate } from 'uuid'
 import { Directory } from './descriptor.ts'
 import type { Failed, Storage } from './disk.ts'
-import { OWN_DIRECTORY } from './layout.ts'
+import { MARKER_FILE, OWN_DIRECTORY } from './layout.ts'
 import { type HeldLock, LockNotHeldError } from './lock.ts'
 import { errnoOf, problemOf } from './problem.ts'
 import type { Problem, ProblemCode } from './report.ts'
+import { clearUnfinished, finish, unfinishedName } from './unfinished.ts'
 
-export const MARKER_FILE = 'storage-id'
 const markerMaxBytes = 64
 
 /** A base directory whose marker has been read through the same descriptor that everything else goes through. */
@@ -48,13 +48,15 @@ export class BaseDirectory {
     }
   }
 
-  /** Makes the marker, never replaces one. Throws what the system calls throw. */
+  /** Makes the marker, whole or not at all; never replaces one. Throws what the system calls throw. */
   mark(): void {
     using own = this.root.ensureDirectory(OWN_DIRECTORY)
+    const unfinished = unfinishedName(MARKER_FILE)
     try {
-      own.createFile(MARKER_FILE, `${freshUUID()}\n`)
-    } catch (error) {
-      if (errnoOf(error) !== 'EEXIST') throw error
+      own.createFile(unfinished, `${freshUUID()}\n`)
+      finish(own, unfinished, MARKER_FILE)
+    } finally {
+      clearUnfinished(own, MARKER_FILE)
     }
     own.sync()
   }

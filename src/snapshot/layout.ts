@@ -13,6 +13,8 @@ export const ROOTFS_META_FILE = 'rootfs.meta'
 
 /** Our own directory below the base directory: marker, lock and trash. No snapshot name can be this one: it starts with a dot. */
 export const OWN_DIRECTORY = '.vmsnapshot'
+/** in it: the identity of the base directory */
+export const MARKER_FILE = 'storage-id'
 
 /** Build of a mapping that no file supplies: zeros. */
 export const NIL_BUILD_ID = '00000000-0000-0000-0000-000000000000'

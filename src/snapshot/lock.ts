@@ -4,12 +4,11 @@
 // Held means: the inode at that path is the one listened on. To be looked at right before whatever two must not do at once.
 import { once } from 'node:events'
 import { connect, createServer, type Server } from 'node:net'
-import { v4 as freshUUID } from 'uuid'
 import type { BaseDirectory } from './base-directory.ts'
-import { absentAs, type Directory } from './descriptor.ts'
+import type { Directory } from './descriptor.ts'
 import type { Lock } from './disk.ts'
-import { OWN_DIRECTORY } from './layout.ts'
-import { errnoOf } from './problem.ts'
+import { MARKER_FILE, OWN_DIRECTORY } from './layout.ts'
+import { clearUnfinished, finish, unfinishedName } from './unfinished.ts'
 
 const lockFile = 'agent.lock'
 /** Others may be after it at the same time. */
@@ -80,38 +79,22 @@ export class BaseLock implements HeldLock {
 
   /** It gets its name only once it listens: a socket that refuses is always one of the dead. False where somebody was quicker. */
   async #listen(own: Directory): Promise<boolean> {
-    const fresh = `${lockFile}.${freshUUID()}`
+    const fresh = unfinishedName(lockFile)
     const server = createServer((socket) => socket.on('error', () => socket.destroy()).end(this.#owner))
     server.listen(own.pathOf(fresh))
     await once(server, 'listening')
     try {
       const print = printOf(own, fresh)
-      if (print === undefined || !linked(own, fresh)) return false
+      if (print === undefined || !finish(own, fresh, lockFile)) return false
       this.leave()
       this.#held = { server, print }
       return true
     } finally {
       if (this.#held?.server !== server) server.close()
-      clear(own)
+      clearUnfinished(own, lockFile)
+      // Whoever marked the directory may have ended before it could.
+      clearUnfinished(own, MARKER_FILE)
     }
-  }
-}
-
-/** Gives the socket its name; false where that is taken, or somebody who was quicker has cleared this one away. Throws system errors. */
-function linked(own: Directory, fresh: string): boolean {
-  try {
-    own.link(fresh, lockFile)
-    return true
-  } catch (error) {
-    if (errnoOf(error) === 'EEXIST' || errnoOf(error) === 'ENOENT') return false
-    throw error
-  }
-}
-
-/** Sockets on the way to their name: this one, and those of processes that ended between the two. */
-function clear(own: Directory): void {
-  for (const { name } of own.entries()) {
-    if (String(name).startsWith(`${lockFile}.`)) absentAs(undefined, () => own.unlink(name))
   }
 }
 

@@ -3,7 +3,6 @@
 import type { BaseDirectory } from './base-directory.ts'
 import { type Directory, identityOf, sameIdentity } from './descriptor.ts'
 import type { DiskBlock, Recovered, RemovalTarget } from './disk.ts'
-import { parseName } from './layout.ts'
 import { errnoOf } from './problem.ts'
 import { emptyDirectory, type PurgeCount } from './purge.ts'
 import { blockOf, type InUse } from './removable.ts'
@@ -12,15 +11,20 @@ import { type Grave, placeOf, siblingGrave, Trash, type TrashEntry } from './tra
 export type Staged = { readonly kind: 'staged' | 'absent' | 'expired' } | DiskBlock
 type Names = Pick<RemovalTarget, 'uid' | 'name'>
 
-/** Rule 6 on the directory as it stands under its name; nothing to say where it is not there any more. */
+/** Rule 6 on the recorded directory as it stands under its name, and what waits in the trash for that name. Another directory has nothing to fear. */
 export function checkRemovable(
   base: BaseDirectory,
   target: RemovalTarget,
   inUse: InUse,
 ): { readonly kind: 'removable' } | DiskBlock {
-  using directory = base.root.descend(parseName(target.name).split('/'))
-  const block = directory === undefined ? undefined : blockOf(directory, base, target.name, inUse)
-  return block ?? { kind: 'removable' }
+  using trash = Trash.open(base)
+  const [pending] = trash?.pendingAround(target.name) ?? []
+  if (pending !== undefined) return waitsInTrash(base, target, pending)
+  const { parents, leaf } = placeOf(target.name)
+  using parent = base.root.descend(parents)
+  if (parent === undefined || !holds(parent, leaf, target)) return { kind: 'removable' }
+  using directory = parent.openDirectory(leaf)
+  return blockOf(directory, base, target.name, inUse) ?? { kind: 'removable' }
 }
 
 /**
@@ -32,7 +36,7 @@ export function stage(base: BaseDirectory, target: RemovalTarget, notAfter: bigi
   base.assertLocked()
   using trash = Trash.ensure(base)
   const [pending] = trash.pendingAround(target.name)
-  if (pending !== undefined) return nameTaken(`${base.path}/${target.name} waits for ${pending.uid} in the trash`)
+  if (pending !== undefined) return waitsInTrash(base, target, pending)
   using parent = base.root.descend(parents)
   if (parent === undefined || !holds(parent, leaf, target)) return { kind: 'absent' }
   trash.recordName(target.uid, target.name)
@@ -195,6 +199,10 @@ export function recover(base: BaseDirectory, sliceMs: number, finished: Set<stri
   }
   trash.keepReserve()
   return { kind: 'recovered', finished: [...finished], restored, nameTaken }
+}
+
+function waitsInTrash(base: BaseDirectory, { name }: Names, { uid }: TrashEntry): DiskBlock {
+  return nameTaken(`${base.path}/${name} waits for ${uid} in the trash`)
 }
 
 function nameTaken(message: string): DiskBlock {

@@ -164,6 +164,18 @@ describe('what is refused', () => {
   })
 })
 
+test('what waits in the trash for a name is known before anything is tried, and another directory of the name has nothing to fear', () => {
+  const target = snapshot()
+  stage(target)
+  mkdirSync(disk.at('snap'))
+  writeFileSync(disk.at('snap', 'something'), 'else')
+  expect(checkRemovable(target)).toMatchObject({ code: 'NameTaken', message: expect.stringContaining(target.uid) })
+  expect(checkRemovable({ ...target, name: 'snap/below' })).toMatchObject({ code: 'NameTaken' })
+  bury(target)
+  purge(target)
+  expect(checkRemovable(target)).toEqual({ kind: 'removable' })
+})
+
 describe('what is in use', () => {
   test('keeps a directory whose user is named', () => {
     const target = snapshot()

@@ -1,0 +1,80 @@
+// What this process knows of its attempts to remove something, by uid: barriers under way, and what the disk said against the last attempt.
+// A restart may forget all of it.
+import { v4 as freshUUID } from 'uuid'
+import type { VMSnapshot } from '../api/vmsnapshot.ts'
+import type { Blocked } from './status.ts'
+
+/** Rule 3e: a barrier older than this lets nothing through; the next pass writes another. */
+const barrierLifetimeNs = 10_000_000_000n
+
+export interface Barrier {
+  readonly token: string
+  /** process.hrtime.bigint() */
+  readonly notAfter: bigint
+}
+
+interface Refusal {
+  readonly why: Blocked
+  /** performance.now() */
+  readonly untilMs: number
+}
+
+export class Attempts {
+  readonly #refusalMs: number
+  readonly #barriers = new Map<string, Barrier>()
+  readonly #refusals = new Map<string, Refusal>()
+  readonly #over = new Set<string>()
+
+  /** `refusalMs`: for so long an attempt that the disk refused is not repeated. */
+  constructor(refusalMs: number) {
+    this.#refusalMs = refusalMs
+  }
+
+  begin(uid: string): Barrier {
+    const barrier = { token: freshUUID(), notAfter: process.hrtime.bigint() + barrierLifetimeNs }
+    this.#barriers.set(uid, barrier)
+    this.#refusals.delete(uid)
+    return barrier
+  }
+
+  barrierOf(uid: string): Barrier | undefined {
+    return this.#barriers.get(uid)
+  }
+
+  /** Whether the watch has delivered this process's own write, and not too long after it. */
+  hasPassed({ metadata, status }: VMSnapshot): boolean {
+    const barrier = this.#barriers.get(metadata.uid)
+    return (
+      barrier !== undefined && barrier.token === status?.removal?.token && process.hrtime.bigint() < barrier.notAfter
+    )
+  }
+
+  end(uid: string): void {
+    this.#barriers.delete(uid)
+  }
+
+  /** What the disk said: repeated at once it would say so again, and each attempt costs two writes. */
+  refuse(uid: string, why: Blocked): void {
+    this.#refusals.set(uid, { why, untilMs: performance.now() + this.#refusalMs })
+  }
+
+  refusalOf(uid: string): Blocked | undefined {
+    const refusal = this.#refusals.get(uid)
+    return refusal === undefined || performance.now() > refusal.untilMs ? undefined : refusal.why
+  }
+
+  /** The finalizer is freed. */
+  letGo(uid: string): void {
+    this.#over.add(uid)
+  }
+
+  isOver(uid: string): boolean {
+    return this.#over.has(uid)
+  }
+
+  forget(uid: string): void {
+    this.#over.delete(uid)
+    this.#barriers.delete(uid)
+    this.#refusals.delete(uid)
+  }
+}
