@@ -36,7 +36,7 @@ const table: readonly Row[] = [
   { name: 'inspect', files: /^inspect\//, may: { inspect: 'V', api: 'V', snapshot: 'V' } },
   {
     name: 'agent, pure',
-    files: /^agent\/(decide|status|claims|transitions)\.ts$/,
+    files: /^agent\/(decide|status|claims|transitions|inventory-status)\.ts$/,
     may: { agent: 'V', api: 'V', snapshot: 'T', 'kube/object': 'V' },
   },
   {
@@ -54,7 +54,7 @@ const table: readonly Row[] = [
 /** Files that must stay pure: no `node:*` and no clock of their own. */
 const pure = [
   /^api\//,
-  /^agent\/(decide|status|claims|transitions)\.ts$/,
+  /^agent\/(decide|status|claims|transitions|inventory-status)\.ts$/,
   /^controller\/(selector|expand|row|aggregate|node-state|release|node-record)\.ts$/,
   /^uninstall\/(holder|decide|text)\.ts$/,
   /^kube\/object\.ts$/,

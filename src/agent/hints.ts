@@ -4,7 +4,7 @@ export interface HintOptions {
   /** every directory name that an object claims */
   readonly names: () => readonly string[]
   readonly watch: (names: readonly string[]) => void
-  /** something below this name moved */
+  /** something below this name moved; '': in the base directory itself, or other names are claimed */
   readonly wake: (name: string) => void
 }
 
@@ -13,7 +13,7 @@ const gatherMs = 20
 export class Hints {
   readonly #options: HintOptions
   readonly #due = new Map<string, NodeJS.Timeout>()
-  #watched = ''
+  #watched: string | undefined
   #refresh: NodeJS.Timeout | undefined
 
   constructor(options: HintOptions) {
@@ -33,12 +33,22 @@ export class Hints {
   refresh(): void {
     this.#refresh ??= setTimeout(() => {
       this.#refresh = undefined
-      const names = [...new Set(this.#options.names())].sort()
+      const names = this.#names
       const watched = names.join('\0')
       if (watched === this.#watched) return
       this.#watched = watched
       this.#options.watch(names)
+      this.#options.wake('')
     }, gatherMs)
+  }
+
+  /** Tries once more to watch what could not be watched, or was not there. */
+  retry(): void {
+    this.#options.watch(this.#names)
+  }
+
+  get #names(): readonly string[] {
+    return [...new Set(this.#options.names())].sort()
   }
 
   close(): void {

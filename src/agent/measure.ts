@@ -7,8 +7,6 @@ export type SnapshotState = (typeof snapshotStates)[number]
 export interface Measured {
   /** every state, also those of no object */
   readonly states: ReadonlyMap<SnapshotState, number>
-  /** directories that were seen, each once however many claim it */
-  readonly claimed: { readonly directories: number; readonly bytes: number }
   readonly deletions: number
   /** 0: nothing is being deleted */
   readonly oldestDeletionSeconds: number
@@ -18,21 +16,16 @@ export interface Measured {
 
 export function measure(objects: readonly VMSnapshot[], now: Date): Measured {
   const states = new Map(snapshotStates.map((state) => [state, 0]))
-  const bytesOf = new Map<string, number>()
   const blocked = new Map<string, number>()
   let oldestDeletionSeconds = 0
   for (const object of objects) {
     count(states, stateOf(object))
-    const { snapshot } = object.status ?? {}
-    if (snapshot !== undefined) bytesOf.set(object.spec.snapshotName, snapshot.allocatedBytes)
     const reason = blockedBy(object)
     if (reason !== undefined) count(blocked, reason)
     oldestDeletionSeconds = Math.max(oldestDeletionSeconds, sinceDeletionSeconds(object, now))
   }
-  const bytes = [...bytesOf.values()].reduce((sum, size) => sum + size, 0)
   return {
     states,
-    claimed: { directories: bytesOf.size, bytes },
     deletions: states.get('deleting') ?? 0,
     oldestDeletionSeconds,
     blocked,

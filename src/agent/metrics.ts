@@ -3,7 +3,10 @@ import type { VMSnapshot } from '../api/vmsnapshot.ts'
 import type { Store } from '../kube/informer.ts'
 import type { Storage } from '../snapshot/disk.ts'
 import type { Report } from '../snapshot/report.ts'
+import type { Unwatched } from '../snapshot/watch.ts'
+import type { Logger } from '../telemetry/log.ts'
 import type { MetricsRegistry } from '../telemetry/registry.ts'
+import type { InventoryKeeper } from './inventory-keeper.ts'
 import { measure } from './measure.ts'
 import type { RemovalOutcome } from './removal.ts'
 import type { StorageKeeper } from './storage-keeper.ts'
@@ -19,14 +22,30 @@ export function countRemoval(metrics: MetricsRegistry, outcome: RemovalOutcome, 
   if (outcome.kind === 'removed') metrics.increment('vmsnapshot_removed_bytes_total', {}, outcome.bytes)
 }
 
+/** Logged once, however many they are. */
+export function unwatchedTeller(metrics: MetricsRegistry, log: Logger): (unwatched: Unwatched) => void {
+  let before = 0
+  return (unwatched) => {
+    const { directories } = unwatched
+    metrics.set('vmsnapshot_unwatched_directories', {}, directories)
+    if (before === 0 && directories > 0) {
+      log.warn({ ...unwatched }, 'directory cannot be watched, the rescan tells of changes')
+    }
+    if (before > 0 && directories === 0) log.info({}, 'every directory is watched again')
+    before = directories
+  }
+}
+
 export interface Sources {
   readonly objects: Store<VMSnapshot>
+  readonly inventory: InventoryKeeper
   readonly keeper: StorageKeeper
 }
 
-export function tellAtScrape(metrics: MetricsRegistry, { objects, keeper }: Sources): void {
+export function tellAtScrape(metrics: MetricsRegistry, { objects, keeper, inventory }: Sources): void {
   metrics.onScrape(() => {
     tellObjects(metrics, objects.list())
+    tellInventory(metrics, inventory)
     metrics.set('vmsnapshot_storage_ready', {}, keeper.verdict.kind === 'ready' ? 1 : 0)
     const look = keeper.lastLook
     if (look === undefined) return
@@ -37,14 +56,21 @@ export function tellAtScrape(metrics: MetricsRegistry, { objects, keeper }: Sour
 }
 
 function tellObjects(metrics: MetricsRegistry, objects: readonly VMSnapshot[]): void {
-  const { states, claimed, deletions, oldestDeletionSeconds, blocked } = measure(objects, new Date())
+  const { states, deletions, oldestDeletionSeconds, blocked } = measure(objects, new Date())
   for (const [state, count] of states) metrics.set('vmsnapshot_snapshots', { state }, count)
-  metrics.set('vmsnapshot_directories', { kind: 'claimed' }, claimed.directories)
-  metrics.set('vmsnapshot_directory_bytes', { kind: 'claimed' }, claimed.bytes)
   metrics.set('vmsnapshot_deletions_in_flight', {}, deletions)
   metrics.set('vmsnapshot_deletion_oldest_age_seconds', {}, oldestDeletionSeconds)
   metrics.clear('vmsnapshot_deletions_blocked')
   for (const [reason, count] of blocked) metrics.set('vmsnapshot_deletions_blocked', { reason }, count)
+}
+
+function tellInventory(metrics: MetricsRegistry, { last }: InventoryKeeper): void {
+  if (last === undefined) return
+  for (const kind of ['claimed', 'unclaimed', 'trash'] as const) {
+    metrics.set('vmsnapshot_directories', { kind }, last.inventory[kind].directories)
+    metrics.set('vmsnapshot_directory_bytes', { kind }, last.inventory[kind].bytes)
+  }
+  metrics.set('vmsnapshot_inventory_timestamp_seconds', {}, last.takenAtMs / 1000)
 }
 
 /** What could not be read keeps its last value: vmsnapshot_storage_ready says so. */

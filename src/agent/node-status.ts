@@ -1,7 +1,10 @@
-// Status of the node's VMSnapshotNode: the base directory's identity, its size, and whether it can be used. Pure.
+// Status of the node's VMSnapshotNode: the base directory's identity, its size, what lies there, and whether it can be used. Pure.
 import { conditionOf, type Draft } from '../api/condition.ts'
-import type { VMSnapshotNode, VMSnapshotNodeStatus } from '../api/vmsnapshotnode.ts'
+import { formatBytes } from '../api/quantity.ts'
+import type { AbandonedDirectory, VMSnapshotNode, VMSnapshotNodeStatus } from '../api/vmsnapshotnode.ts'
 import type { Storage } from '../snapshot/disk.ts'
+import type { TakenInventory } from './inventory-keeper.ts'
+import { withInventory } from './inventory-status.ts'
 import type { StorageVerdict } from './storage.ts'
 
 export interface NodeObserved {
@@ -9,41 +12,54 @@ export interface NodeObserved {
   readonly storage: Storage
   readonly verdict: StorageVerdict
   readonly baseDir: string
+  readonly agent: { readonly version: string; readonly nodeUID: string | undefined }
+  /** undefined: none yet */
+  readonly taken: TakenInventory | undefined
 }
 
 type NodeStatusDraft = Draft<VMSnapshotNodeStatus>
 
 /**
  * The recorded ID changes only with a `ready` verdict; the one it replaces is retired for good.
- * Sizes are those of the last time that something else changed: free space moves all the time, and an idle agent writes nothing.
+ * What cannot be seen just now stays as it was last seen; of another disk nothing stays.
  */
-export function nodeStatusOf({ node, storage, verdict, baseDir }: NodeObserved): NodeStatusDraft {
-  const { conditions: _, ...recorded } = agentPartOf(node.status)
-  const generation = node.metadata.generation
-  if (verdict.kind !== 'ready') {
-    return { ...recorded, baseDirectory: baseDir, conditions: [storageReady('Unknown', verdict, generation)] }
-  }
-  const { storageID, retiredStorageIDs } = verdict
-  const ready = {
-    reason: 'StorageReady',
-    message: `${baseDir} is storage ${storageID}${mountRemark(storage)}${lockRemark(verdict)}`,
-  } as const
+export function nodeStatusOf(seen: NodeObserved): NodeStatusDraft {
+  const { node, verdict, baseDir, agent } = seen
+  const { conditions: _, nodeUID: __, ...recorded } = agentPartOf(node.status)
   return {
-    ...recorded,
+    ...(verdict.kind === 'ready' ? diskPartOf(seen, verdict, recorded) : recorded),
     baseDirectory: baseDir,
-    storageID,
-    ...(retiredStorageIDs.length === 0 ? {} : { retiredStorageIDs: [...retiredStorageIDs] }),
-    ...sizesOf(storage),
-    conditions: [storageReady('True', ready, generation)],
+    agentVersion: agent.version,
+    ...(agent.nodeUID === undefined ? {} : { nodeUID: agent.nodeUID }),
+    conditions: [storageReady(seen)],
   }
 }
 
-function storageReady(
-  status: 'True' | 'Unknown',
-  why: Omit<Exclude<StorageVerdict, { kind: 'ready' }>, 'kind'>,
-  generation: number | undefined,
-) {
-  return conditionOf('StorageReady', { status, ...why }, generation)
+function diskPartOf(
+  { node, storage, taken }: NodeObserved,
+  { storageID, retiredStorageIDs }: StorageVerdict & { kind: 'ready' },
+  recorded: Partial<VMSnapshotNodeStatus>,
+): Partial<VMSnapshotNodeStatus> {
+  const known = recorded.storageID === storageID ? recorded : {}
+  const abandoned = abandonedOn(storageID, node.status?.abandoned ?? [])
+  return {
+    ...(taken?.storageID === storageID ? withInventory(known, taken.inventory, abandoned) : known),
+    storageID,
+    ...(retiredStorageIDs.length === 0 ? {} : { retiredStorageIDs: [...retiredStorageIDs] }),
+    ...sizesOf(storage),
+  }
+}
+
+/** Where it is not known which disk a directory was on, it may have been this one. */
+function abandonedOn(storageID: string, abandoned: readonly AbandonedDirectory[]): readonly AbandonedDirectory[] {
+  return abandoned.filter((entry) => (entry.storageID ?? storageID) === storageID)
+}
+
+function storageReady({ node, verdict, storage, baseDir }: NodeObserved) {
+  const { generation } = node.metadata
+  if (verdict.kind !== 'ready') return conditionOf('StorageReady', { ...verdict, status: 'Unknown' }, generation)
+  const message = `${baseDir} is storage ${verdict.storageID}${mountRemark(storage)}${lockRemark(verdict)}`
+  return conditionOf('StorageReady', { status: 'True', reason: 'StorageReady', message }, generation)
 }
 
 /** On the root file system of the node a missing mount cannot be told from an empty directory: said where people look. */
@@ -59,7 +75,8 @@ function lockRemark({ unlocked }: StorageVerdict & { kind: 'ready' }): string {
 function sizesOf(storage: Storage) {
   if (storage.kind !== 'ready') return undefined
   const { fileSystemType, totalBytes, availableBytes, totalInodes, availableInodes } = storage
-  return { fileSystemType, totalBytes, availableBytes, totalInodes, availableInodes }
+  const freeSpace = `${formatBytes(availableBytes)} of ${formatBytes(totalBytes)}`
+  return { fileSystemType, totalBytes, availableBytes, freeSpace, totalInodes, availableInodes }
 }
 
 /** A node's status without what the controller writes there: whoever applies a field owns it. */
@@ -67,9 +84,4 @@ export function agentPartOf(status: VMSnapshotNodeStatus = {}): VMSnapshotNodeSt
   const { abandoned: _, conditions, ...own } = status
   const found = conditions?.filter(({ type }) => type === 'StorageReady')
   return found === undefined ? own : { ...own, conditions: found }
-}
-
-/** Whether two statuses say the same but for the free space. */
-export function withoutFreeSpace<T extends object>(status: T): T {
-  return { ...status, availableBytes: undefined, availableInodes: undefined }
 }

@@ -22,7 +22,8 @@ import { version } from '../telemetry/version.ts'
 import { claimIndexers } from './claims.ts'
 import { AgentEvents } from './events.ts'
 import { Hints } from './hints.ts'
-import { countInspection, countRemoval, tellAtScrape } from './metrics.ts'
+import { InventoryKeeper } from './inventory-keeper.ts'
+import { countInspection, countRemoval, tellAtScrape, unwatchedTeller } from './metrics.ts'
 import { type ClusterReads, Observer } from './observe.ts'
 import { readiness } from './readiness.ts'
 import { Reconciler } from './reconcile.ts'
@@ -52,9 +53,9 @@ export async function runAgent(args: readonly string[]): Promise<number> {
     userAgent: `vmsnapshot-operator/${version} (agent)`,
     observer,
   })
-  const parts = wire(config, connection, log, metrics)
   const endNow = (exitCode: number) => void closeDisk(parts, log).then(() => process.exit(exitCode))
   const ending = followSignals({ log, logLevel: config.logLevel, endNow })
+  const parts = wire(config, connection, log, metrics, ending)
   const server = await serve(config, parts, log)
   try {
     await connection.request({ method: 'GET', path: '/version', signal: ending, deadlineMs: probeDeadlineMs })
@@ -83,7 +84,7 @@ async function serve(config: AgentConfig, parts: Parts, log: Logger): Promise<St
 type Parts = ReturnType<typeof wire>
 
 /** Everything that the process consists of, joined and not yet running. */
-function wire(config: AgentConfig, connection: Connection, log: Logger, metrics: MetricsRegistry) {
+function wire(config: AgentConfig, connection: Connection, log: Logger, metrics: MetricsRegistry, ending: AbortSignal) {
   const { nodeName, baseDir, settleTimeMs, rescanIntervalMs, allowRemoval, requireMountPoint } = config
   const selectors = { own: `spec.nodeName=${nodeName}`, node: `metadata.name=${nodeName}` }
   const objects = new Informer({
@@ -98,7 +99,7 @@ function wire(config: AgentConfig, connection: Connection, log: Logger, metrics:
   const hints = new Hints({
     names: () => store.list().map(({ spec }) => spec.snapshotName),
     watch: (names) => disk.watch(names),
-    wake: (name) => enqueueAll(store.byIndex('directory', name)),
+    wake: (name) => (name === '' ? walks.enqueue(nodeName) : enqueueAll(store.byIndex('directory', name))),
   })
   const disk = openDisk({
     baseDir,
@@ -107,7 +108,7 @@ function wire(config: AgentConfig, connection: Connection, log: Logger, metrics:
     runningDir: config.runningDir,
     deadlineMs: config.diskDeadlineMs,
     onHint: (name) => hints.hint(name),
-    onUnwatched: (path, code) => log.warn({ path, code }, 'directory cannot be watched, the rescan tells of changes'),
+    onUnwatched: unwatchedTeller(metrics, log),
   })
   const sets = new Client(connection, vmSnapshotSetResource)
   const reads: ClusterReads = {
@@ -150,10 +151,26 @@ function wire(config: AgentConfig, connection: Connection, log: Logger, metrics:
     nodes: nodes.store,
     client: new Client(connection, vmSnapshotNodeResource),
     requireMountPoint,
+    version,
+    nodeUID: () => connection.nodeUID(),
+    inventory: () => inventory.last,
     removalsInFlight: () => reconciler.removalsInFlight,
     log,
     events,
-    onChange: () => enqueueAll(store.list()),
+    onChange: () => {
+      enqueueAll(store.list())
+      walks.enqueue(nodeName)
+    },
+  })
+  const inventory = new InventoryKeeper({
+    disk,
+    objects: store,
+    storage: () => keeper.verdict,
+    recorded: () => nodes.store.get(nodeName)?.status,
+    rescanIntervalMs,
+    log,
+    signal: ending,
+    onTaken: () => storage.enqueue(nodeName),
   })
   const controller = new Controller({
     workers,
@@ -165,8 +182,15 @@ function wire(config: AgentConfig, connection: Connection, log: Logger, metrics:
   const storage = new Controller({
     workers: 1,
     log,
-    reconcile: () => checkStorage(keeper, rescanIntervalMs),
+    reconcile: () => checkStorage(keeper, hints, rescanIntervalMs),
     observer: observeLoop(metrics, 'storage'),
+    drainMs,
+  })
+  const walks = new Controller({
+    workers: 1,
+    log,
+    reconcile: async () => ({ requeueAfterMs: await inventory.take() }),
+    observer: observeLoop(metrics, 'inventory'),
     drainMs,
   })
   const enqueueAll = (found: readonly VMSnapshot[]) => {
@@ -177,22 +201,28 @@ function wire(config: AgentConfig, connection: Connection, log: Logger, metrics:
     hints.refresh()
   })
   nodes.onChange((key) => storage.enqueue(key))
-  tellAtScrape(metrics, { objects: store, keeper })
+  tellAtScrape(metrics, { objects: store, keeper, inventory })
   tellLoopAtScrape(metrics, 'snapshots', () => controller)
   tellLoopAtScrape(metrics, 'storage', () => storage)
+  tellLoopAtScrape(metrics, 'inventory', () => walks)
   const healthz = () => []
   const readyz = () =>
     readiness({ informers: { VMSnapshots: objects, VMSnapshotNodes: nodes }, keeper, rescanIntervalMs })
-  return { objects, nodes, hints, disk, keeper, controller, storage, recorder, metrics, healthz, readyz }
+  return { objects, nodes, hints, disk, keeper, controller, storage, walks, recorder, metrics, healthz, readyz }
 }
 
-async function checkStorage(keeper: StorageKeeper, rescanIntervalMs: number): Promise<{ requeueAfterMs: number }> {
+async function checkStorage(
+  keeper: StorageKeeper,
+  hints: Hints,
+  rescanIntervalMs: number,
+): Promise<{ requeueAfterMs: number }> {
   await keeper.check()
+  hints.retry()
   return { requeueAfterMs: keeper.isWaiting ? lockRetryMs : nextRescanMs(rescanIntervalMs) }
 }
 
 async function run(parts: Parts, nodeName: string, log: Logger, signal: AbortSignal): Promise<void> {
-  const { objects, nodes, disk, keeper, controller, storage } = parts
+  const { objects, nodes, disk, keeper, controller, storage, walks } = parts
   // Trash first: whatever an earlier process left between two renames is put in order before anybody looks.
   await keeper.start()
   const following = [objects.run(signal), nodes.run(signal)]
@@ -202,7 +232,7 @@ async function run(parts: Parts, nodeName: string, log: Logger, signal: AbortSig
   const checking = storage.run(signal)
   // No object is judged before the base directory is: a start must not write Unknown over what was known.
   await Promise.race([keeper.firstVerdict, checking])
-  await Promise.all([controller.run(signal), checking, ...following])
+  await Promise.all([controller.run(signal), walks.run(signal), checking, ...following])
 }
 
 /** process.exit would wait for a thread that hangs in a system call. */

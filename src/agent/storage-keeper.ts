@@ -11,7 +11,9 @@ import type { Disk, Storage } from '../snapshot/disk.ts'
 import type { Problem } from '../snapshot/report.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { AgentEvents } from './events.ts'
-import { agentPartOf, nodeStatusOf, withoutFreeSpace } from './node-status.ts'
+import type { TakenInventory } from './inventory-keeper.ts'
+import { isNews } from './inventory-status.ts'
+import { agentPartOf, nodeStatusOf } from './node-status.ts'
 import { decideStorage, type StorageDecision, type StorageVerdict, withLock } from './storage.ts'
 
 export interface StorageKeeperOptions {
@@ -21,6 +23,10 @@ export interface StorageKeeperOptions {
   readonly nodes: Store<VMSnapshotNode>
   readonly client: Client<VMSnapshotNode>
   readonly requireMountPoint: boolean
+  readonly version: string
+  /** of the Node that this process's token is bound to */
+  readonly nodeUID: () => Promise<string | undefined>
+  readonly inventory: () => TakenInventory | undefined
   /** while there are any, the trash is theirs and is left alone */
   readonly removalsInFlight: () => number
   readonly log: Logger
@@ -155,10 +161,11 @@ export class StorageKeeper {
 
   /** Writes only what differs; creates the VMSnapshotNode where there is none. */
   async #writeNode(storage: Storage, verdict: StorageVerdict): Promise<void> {
-    const { nodeName, nodes, client, disk } = this.#options
+    const { nodeName, nodes, client, disk, version, inventory } = this.#options
     const node = nodes.get(nodeName) ?? (await this.#createNode())
-    const status = nodeStatusOf({ node, storage, verdict, baseDir: disk.baseDir })
-    if (semanticallyEqual(withoutFreeSpace(status), withoutFreeSpace(agentPartOf(node.status)))) return
+    const agent = { version, nodeUID: await this.#options.nodeUID() }
+    const status = nodeStatusOf({ node, storage, verdict, baseDir: disk.baseDir, agent, taken: inventory() })
+    if (!isNews(status, agentPartOf(node.status))) return
     const body = applyBody(node, { status: stampTransitions(status, node.status, new Date()) })
     await client.apply(nodeName, body, { fieldManager: STATUS_FIELD_MANAGER, force: true, subresource: 'status' })
     this.#options.events.storageWritten(node, status)

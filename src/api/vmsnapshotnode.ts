@@ -21,12 +21,20 @@ export const vmSnapshotNodeSpec = z
   })
   .describe('What a person decides about the disk of the node.')
 
+/** Directories that nobody can claim may have longer names: they are cut. */
+export const DIRECTORY_NAME_MAX_LENGTH = 515
+
 const unclaimedDirectory = z.object({
-  snapshotName: z.string().max(515).describe('Directory below the base directory.'),
+  snapshotName: z.string().max(DIRECTORY_NAME_MAX_LENGTH).describe('Directory below the base directory.'),
   size: z.string().max(16).describe('Disk usage, such as 1.2Gi.'),
   allocatedBytes: z.int().min(0).meta({ format: 'int64', description: 'Disk usage: blocks times 512.' }),
   format: z.enum(['Cow', 'Full']).optional().describe('Format, where the directory holds a snapshot.'),
   firstSeenAt: z.string().max(64).meta({ format: 'date-time', description: 'When the agent first saw it unclaimed.' }),
+  formerOwner: z
+    .string()
+    .max(317)
+    .optional()
+    .describe('VMSnapshot (namespace/name) that was let go while the node was gone; see abandoned.'),
 })
 
 const abandonedDirectory = z.object({
@@ -53,19 +61,30 @@ export const vmSnapshotNodeStatus = z
       .optional()
       .meta({ description: 'Identities that were given up.', 'x-kubernetes-list-type': 'set' }),
     fileSystemType: z.string().max(64).optional().describe('Type of the file system, such as ext4 or xfs.'),
-    totalBytes: count('Size of the file system.'),
+    totalBytes: count(
+      'Size of the file system. This, like everything here that moves all the time, is as of the last write: a change of bytes by less than 1 % of the file system, or 1 GiB, and of inodes by less than 1 % is none.',
+    ),
     availableBytes: count('Bytes that are free for ordinary users.'),
-    totalInodes: count('Inodes of the file system.'),
+    freeSpace: z.string().max(32).optional().describe('Both for people, such as 120Gi of 1.8Ti.'),
+    totalInodes: count('Inodes of the file system; 0 where it makes them as needed.'),
     availableInodes: count('Free inodes.'),
     claimedDirectories: count('Snapshot directories that a VMSnapshot names.'),
     claimedBytes: count('Their disk usage.'),
     unclaimedDirectories: count('Snapshot directories that no VMSnapshot names.'),
     unclaimedBytes: count('Their disk usage.'),
+    unclaimedSize: z.string().max(16).optional().describe('The same for people, such as 1.2Gi.'),
     unclaimed: z
       .array(unclaimedDirectory)
       .max(UNCLAIMED_LIMIT)
       .optional()
       .meta({ description: 'The largest of the unclaimed directories.', 'x-kubernetes-list-type': 'atomic' }),
+    trashDirectories: count('Directories whose removal has begun and has not ended.'),
+    trashBytes: count('Their disk usage.'),
+    oldestTrashAt: z
+      .string()
+      .max(64)
+      .optional()
+      .meta({ format: 'date-time', description: 'When the oldest of these removals began.' }),
     abandoned: z.array(abandonedDirectory).max(ABANDONED_LIMIT).optional().meta({
       description:
         'Directories whose deleted VMSnapshot was let go because the node was gone, the latest 50. Should the node come back, they are still there. Written by the controller.',
@@ -85,6 +104,7 @@ export const vmSnapshotNode = z.object({
 })
 
 export type VMSnapshotNode = z.infer<typeof vmSnapshotNode>
+export type UnclaimedRow = z.infer<typeof unclaimedDirectory>
 export type AbandonedDirectory = z.infer<typeof abandonedDirectory>
 export type VMSnapshotNodeStatus = z.infer<typeof vmSnapshotNodeStatus>
 

@@ -12,6 +12,7 @@ import { APIError, errorOf } from './api-error.ts'
 import { bodyOf, linesOf, parseJSON } from './body.ts'
 import { type CredentialOptions, CredentialSource, type Credentials } from './credentials.ts'
 import { Slots } from './slots.ts'
+import { nodeUIDOf } from './token-claim.ts'
 
 export { APIError } from './api-error.ts'
 
@@ -72,6 +73,11 @@ export class Connection {
 
   get server(): string {
     return this.#credentials.server.origin
+  }
+
+  /** uid of the Node that the token in use is bound to; undefined where it is bound to none, or is no such token. */
+  async nodeUID(): Promise<string | undefined> {
+    return nodeUIDOf(await this.#credentials.read())
   }
 
   /** The answer's parsed JSON. Throws APIError. */

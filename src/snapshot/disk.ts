@@ -92,8 +92,8 @@ export type Inventory = {
   readonly kind: 'inventory'
   readonly claimed: Total
   readonly unclaimed: Total
-  /** removals that have begun and are not finished */
-  readonly trash: Total
+  /** removals that have begun and are not finished; `oldestAtMs`: when the first of them began, since 1970 */
+  readonly trash: Total & { readonly oldestAtMs: number | undefined }
   /** of the unclaimed */
   readonly largest: readonly UnclaimedDirectory[]
 }
@@ -143,8 +143,12 @@ export interface Disk {
   ): Promise<{ readonly kind: 'gone' } | { readonly kind: 'present'; readonly where: string } | Failed>
   /** start-up rule: finish `.dead`, rename everything else in the trash back. Also after another file system appeared */
   recover(storageID: string): Promise<Recovered | Failed>
-  /** everything that lies there; in slices, so that other calls are answered meanwhile */
-  inventory(storageID: string, request: InventoryRequest): Promise<Inventory | Failed>
+  /** everything that lies there; in slices, so that other calls are answered meanwhile. It ends early when `signal` is aborted */
+  inventory(
+    storageID: string,
+    request: InventoryRequest,
+    signal?: AbortSignal,
+  ): Promise<Inventory | { readonly kind: 'stopped' } | Failed>
   /** hints about these names from now on, until the next call */
   watch(names: readonly string[]): void
   /** `hung`: a system call does not come back; only SIGKILL ends the process then */

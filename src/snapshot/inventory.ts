@@ -8,7 +8,7 @@ import type { Inventory, UnclaimedDirectory } from './disk.ts'
 import { hasCowIn, isTemplateIn, OWN_DIRECTORY } from './layout.ts'
 import { errnoOf } from './problem.ts'
 import type { FileType } from './report.ts'
-import { TRASH_DIRECTORY } from './trash.ts'
+import { beganAtMs, TRASH_DIRECTORY } from './trash.ts'
 
 /** Deeper lies nothing that a snapshot needs, and a walk ends. */
 const maxDepth = 64
@@ -44,7 +44,8 @@ export class InventoryWalk {
   readonly #claimed: Found[] = []
   readonly #unclaimed: Found[] = []
   readonly #trash: Heap = { bytes: 0 }
-  #trashEntries = 0
+  /** of each entry when it began; undefined where that is not on record */
+  readonly #trashEntries: (number | undefined)[] = []
 
   constructor(options: InventoryOptions) {
     this.#options = options
@@ -75,13 +76,18 @@ export class InventoryWalk {
     const isNamed = place.length > 0 && place.length <= NAME_DEPTH && heap !== this.#trash
     const inner = isNamed && holdsSnapshot(entries) ? this.#found(place, entries) : heap
     const isTrash = heap === this.#trash && place.length === 2
-    if (isTrash) this.#trashEntries = entries.filter((entry) => entry.isDirectory()).length
+    if (isTrash) this.#countTrash(directory, entries)
     else if (inner !== undefined) inner.bytes += bytesOf(directory, entries)
     // Below the levels of names only what is counted for somebody is of interest.
     if (place.length < NAME_DEPTH || (inner !== undefined && place.length < maxDepth)) {
       for (const name of directoriesAmong(entries)) this.#steps.push({ place: [...place, name], heap: inner })
     }
     if (place.length === 0) this.#steps.push({ place: [OWN_DIRECTORY, TRASH_DIRECTORY], heap: this.#trash })
+  }
+
+  #countTrash(trash: Directory, entries: readonly Entry[]): void {
+    const found = entries.filter((entry) => entry.isDirectory())
+    this.#trashEntries.push(...found.map(({ name }) => beganAtMs(trash, textOfName(name))))
   }
 
   #found(place: Place, entries: readonly Entry[]): Found {
@@ -108,7 +114,11 @@ export class InventoryWalk {
       kind: 'inventory',
       claimed: totalOf(this.#claimed),
       unclaimed: totalOf(this.#unclaimed),
-      trash: { directories: this.#trashEntries, bytes: this.#trash.bytes },
+      trash: {
+        directories: this.#trashEntries.length,
+        bytes: this.#trash.bytes,
+        oldestAtMs: this.#trashEntries.filter((time) => time !== undefined).sort((a, b) => a - b)[0],
+      },
       largest,
     }
   }

@@ -2,17 +2,18 @@
 // behind and another takes its place, so that a hung file system makes verdicts Unknown and nothing else.
 import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
-import type { Disk, Failed, Inventory, InventoryRequest, PurgeOptions, Recovered, RemovalTarget } from './disk.ts'
+import type { Disk, Failed, InventoryRequest, PurgeOptions, Recovered, RemovalTarget } from './disk.ts'
 import { answerMs } from './lock.ts'
 import type { OperationOptions, Operations } from './operations.ts'
+import type { Unwatched } from './watch.ts'
 import type { FromWorker, ToWorker } from './worker.ts'
 
 export interface DiskOptions extends OperationOptions {
   readonly deadlineMs: number
-  /** something below a watched name moved */
+  /** something below a watched name moved; '': in the base directory itself */
   readonly onHint: (name: string) => void
-  /** a directory cannot be watched: the rescan alone tells of it */
-  readonly onUnwatched: (path: string, code: string) => void
+  /** how many directories the rescan alone tells of, whenever that may have changed */
+  readonly onUnwatched: (unwatched: Unwatched) => void
 }
 
 /** So many workers may hang at once, 11 MB each; beyond that every call fails at once. */
@@ -109,9 +110,12 @@ class WorkerDisk implements Disk {
     }
   }
 
-  async inventory(storageID: string, request: InventoryRequest): Promise<Inventory | Failed> {
+  async inventory(storageID: string, request: InventoryRequest, signal?: AbortSignal) {
     let slice = await this.#call('inventory', storageID, request)
-    while (slice.kind === 'walking') slice = await this.#call('inventory', storageID)
+    while (slice.kind === 'walking') {
+      if (signal?.aborted) return { kind: 'stopped' as const }
+      slice = await this.#call('inventory', storageID)
+    }
     return slice
   }
 
@@ -179,7 +183,7 @@ class WorkerDisk implements Disk {
         this.#options.onHint(message.name)
         return
       case 'unwatched':
-        this.#options.onUnwatched(message.path, message.code)
+        this.#options.onUnwatched(message.unwatched)
         return
       default:
         this.#settle(message.id, (call) =>

@@ -52,6 +52,12 @@ export function siblingGrave(parent: Directory, uid: string): Grave {
   return { directory: parent, pendingName: siblingPrefix + uid, deadName: siblingPrefix + uid + deadSuffix }
 }
 
+/** When the removal of an entry began, in milliseconds since 1970: its name is put on record first. undefined: it was not. */
+export function beganAtMs(trash: Directory, entry: string): number | undefined {
+  const uid = entry.endsWith(deadSuffix) ? entry.slice(0, -deadSuffix.length) : entry
+  return trash.sizeOf(uid + nameSuffix)?.mtimeMs
+}
+
 export class Trash {
   readonly directory: Directory
   readonly #root: Directory

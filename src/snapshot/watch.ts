@@ -5,10 +5,18 @@ import { join } from 'node:path'
 
 export interface DirectoryWatchOptions {
   readonly baseDir: string
-  /** a claimed name whose directory, or a parent of it, changed */
+  /** a claimed name whose directory, or a parent of it, changed; '' for the base directory itself */
   readonly onHint: (name: string) => void
-  /** once per directory that cannot be watched for another reason than not being there, such as ENOSPC (out of watches) */
-  readonly onUnwatched: (path: string, code: string) => void
+  /** once at first, and whenever their number changes */
+  readonly onUnwatched: (unwatched: Unwatched) => void
+}
+
+/** Directories that cannot be watched for another reason than not being there, such as ENOSPC: no watches are left. */
+export interface Unwatched {
+  readonly directories: number
+  /** of the last one */
+  readonly path?: string
+  readonly code?: string
 }
 
 export class DirectoryWatch {
@@ -16,6 +24,8 @@ export class DirectoryWatch {
   /** relative directory -> its watch; undefined while it is not there */
   readonly #watches = new Map<string, FSWatcher | undefined>()
   readonly #unwatched = new Set<string>()
+  #why: Omit<Unwatched, 'directories'> = {}
+  #told: number | undefined
   #names: ReadonlySet<string> = new Set()
   #parents: ReadonlySet<string> = new Set()
 
@@ -30,6 +40,7 @@ export class DirectoryWatch {
     const wanted = new Set(['', ...this.#parents, ...this.#names])
     for (const directory of this.#watches.keys()) if (!wanted.has(directory)) this.#drop(directory)
     for (const directory of wanted) if (this.#watches.get(directory) === undefined) this.#arm(directory)
+    this.#tell()
   }
 
   close(): void {
@@ -51,16 +62,23 @@ export class DirectoryWatch {
       this.#unwatched.delete(directory)
       return watcher
     } catch (error) {
-      this.#reportUnwatched(directory, path, error)
+      this.#failed(directory, path, error)
       return undefined
     }
   }
 
-  #reportUnwatched(directory: string, path: string, error: unknown): void {
+  #failed(directory: string, path: string, error: unknown): void {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown'
-    if (code === 'ENOENT' || code === 'ENOTDIR' || this.#unwatched.has(directory)) return
+    if (code === 'ENOENT' || code === 'ENOTDIR') return
     this.#unwatched.add(directory)
-    this.#options.onUnwatched(path, code)
+    this.#why = { path, code }
+  }
+
+  #tell(): void {
+    const directories = this.#unwatched.size
+    if (directories === this.#told) return
+    this.#told = directories
+    this.#options.onUnwatched(directories === 0 ? { directories } : { directories, ...this.#why })
   }
 
   #drop(directory: string): void {
@@ -70,7 +88,12 @@ export class DirectoryWatch {
   }
 
   #moved(directory: string, file: string | null): void {
-    if (this.#names.has(directory)) this.#options.onHint(directory)
+    this.#hint(directory, file)
+    this.#tell()
+  }
+
+  #hint(directory: string, file: string | null): void {
+    if (directory === '' || this.#names.has(directory)) this.#options.onHint(directory)
     const child = file === null ? directory : join(directory, file)
     if (this.#names.has(child) && child !== directory) this.#replaced(child)
     if (!this.#parents.has(child) && child !== '') return

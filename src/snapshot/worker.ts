@@ -1,7 +1,7 @@
 // The worker thread: runs one operation at a time, synchronously but for the lock, and forwards hints of the directory watch.
 import { parentPort, workerData } from 'node:worker_threads'
 import { type OperationOptions, type Operations, operations } from './operations.ts'
-import { DirectoryWatch } from './watch.ts'
+import { DirectoryWatch, type Unwatched } from './watch.ts'
 
 export type ToWorker =
   | { readonly kind: 'call'; readonly id: number; readonly method: keyof Operations; readonly args: readonly unknown[] }
@@ -12,7 +12,7 @@ export type FromWorker =
   /** a bug: every state of the disk is an answer */
   | { readonly kind: 'thrown'; readonly id: number; readonly error: unknown }
   | { readonly kind: 'hint'; readonly name: string }
-  | { readonly kind: 'unwatched'; readonly path: string; readonly code: string }
+  | { readonly kind: 'unwatched'; readonly unwatched: Unwatched }
 
 const port = parentPort
 if (port === null) throw new Error('this file runs as a worker thread only')
@@ -23,7 +23,7 @@ const table = operations(options) as Readonly<Record<string, (...args: readonly 
 const watch = new DirectoryWatch({
   baseDir: options.baseDir,
   onHint: (name) => send({ kind: 'hint', name }),
-  onUnwatched: (path, code) => send({ kind: 'unwatched', path, code }),
+  onUnwatched: (unwatched) => send({ kind: 'unwatched', unwatched }),
 })
 
 port.on('message', async (message: ToWorker) => {

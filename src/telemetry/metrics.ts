@@ -41,6 +41,13 @@ export const metrics = {
     labels: { kind: ['claimed', 'unclaimed', 'trash'] },
     query: 'topk(5, vmsnapshot_directory_bytes{kind="unclaimed"})',
   },
+  vmsnapshot_inventory_timestamp_seconds: {
+    type: 'gauge',
+    only: 'agent',
+    help: 'When directories and their bytes were counted last; Unix time, 0 before the first time.',
+    labels: {},
+    query: 'time() - vmsnapshot_inventory_timestamp_seconds > 3600',
+  },
   vmsnapshot_storage_ready: {
     type: 'gauge',
     only: 'agent',

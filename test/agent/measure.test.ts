@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { measure } from '../../src/agent/measure.ts'
-import type { SnapshotStatus, VMSnapshot } from '../../src/api/vmsnapshot.ts'
+import type { VMSnapshot } from '../../src/api/vmsnapshot.ts'
 import { aVMSnapshot } from '../support/builders.ts'
 
 const now = new Date('2026-01-02T00:01:30Z')
@@ -9,25 +9,22 @@ function condition(type: string, status: 'True' | 'False' | 'Unknown', reason: s
   return { type, status, reason, message: '', lastTransitionTime: '2026-01-01T00:00:00Z' }
 }
 
-function holding(name: string, allocatedBytes: number, ...conditions: ReturnType<typeof condition>[]) {
-  const snapshot: SnapshotStatus = { path: `/${name}`, allocatedBytes, apparentBytes: 0, size: '' }
-  return aVMSnapshot().claiming(name).withStatus({ conditions, snapshot })
+function having(...conditions: ReturnType<typeof condition>[]) {
+  return aVMSnapshot().withStatus({ conditions })
 }
 
 const objects: readonly VMSnapshot[] = [
-  holding('a', 100, condition('Ready', 'True', 'Ready')).build(),
-  holding('a', 100, condition('Ready', 'False', 'ClaimConflict')).build(),
-  holding('b', 50, condition('Ready', 'False', 'StillChanging')).build(),
-  aVMSnapshot()
-    .withStatus({ conditions: [condition('Ready', 'Unknown', 'IOError')] })
-    .build(),
+  having(condition('Ready', 'True', 'Ready')).build(),
+  having(condition('Ready', 'False', 'ClaimConflict')).build(),
+  having(condition('Ready', 'False', 'StillChanging')).build(),
+  having(condition('Ready', 'Unknown', 'IOError')).build(),
   aVMSnapshot().build(),
-  holding('c', 7, condition('Ready', 'False', 'Deleting'), condition('DeletionBlocked', 'True', 'InUse'))
+  having(condition('Ready', 'False', 'Deleting'), condition('DeletionBlocked', 'True', 'InUse'))
     .deleting()
     .build(),
 ]
 
-test('measure() counts objects by state, directories once, and deletions by what holds them up', () => {
+test('measure() counts objects by state, and deletions by what holds them up', () => {
   expect(measure(objects, now)).toEqual({
     states: new Map([
       ['ready', 1],
@@ -36,7 +33,6 @@ test('measure() counts objects by state, directories once, and deletions by what
       ['deleting', 1],
       ['unreported', 1],
     ]),
-    claimed: { directories: 3, bytes: 157 },
     deletions: 1,
     oldestDeletionSeconds: 90,
     blocked: new Map([['InUse', 1]]),

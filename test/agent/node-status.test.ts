@@ -9,6 +9,7 @@ const condition = (type: string) => ({
   message: '',
   lastTransitionTime: '2026-01-01T00:00:00Z',
 })
+const agent = { version: '1.0.0', nodeUID: 'node-uid' }
 const status: VMSnapshotNodeStatus = {
   storageID: 'disk-1',
   conditions: [condition('StorageReady'), condition('AgentReady')],
@@ -37,8 +38,61 @@ describe('the status of a VMSnapshotNode', () => {
     }
     const storage = { kind: 'unknown', problem: { code: 'TimedOut', message: 'no answer' } } as const
     const verdict = { kind: 'unknown', reason: 'TimedOut', message: 'no answer' } as const
-    const written = nodeStatusOf({ node, storage, verdict, baseDir: '/srv/snapshots' })
+    const written = nodeStatusOf({ node, storage, verdict, baseDir: '/srv/snapshots', agent, taken: undefined })
     expect(written).not.toHaveProperty('abandoned')
     expect(written.conditions.map(({ type }) => type)).toEqual(['StorageReady'])
+  })
+})
+
+describe('the status of a base directory that is ready', () => {
+  const storage = {
+    kind: 'ready',
+    storageID: 'disk-1',
+    fileSystemType: 'xfs',
+    isMountPoint: true,
+    totalBytes: 100 * 1024 ** 3,
+    availableBytes: 40 * 1024 ** 3,
+    totalInodes: 1_000,
+    availableInodes: 500,
+  } as const
+  const inventory = {
+    kind: 'inventory',
+    claimed: { directories: 1, bytes: 1 },
+    unclaimed: { directories: 1, bytes: 2 },
+    trash: { directories: 0, bytes: 0, oldestAtMs: undefined },
+    largest: [{ name: 'snap', allocatedBytes: 2, format: undefined, firstSeenAtMs: 0 }],
+  } as const
+  const node = (recorded?: VMSnapshotNodeStatus) => ({
+    metadata: { name: 'node-1', uid: 'u', resourceVersion: '1', creationTimestamp: '2026-01-01T00:00:00Z' },
+    ...(recorded === undefined ? {} : { status: recorded }),
+  })
+  const verdict = { kind: 'ready', storageID: 'disk-1', retiredStorageIDs: [] } as const
+  const taken = { storageID: 'disk-1', inventory, takenAtMs: 0 }
+  const seen = { storage, verdict, baseDir: '/srv/snapshots', agent }
+
+  test('tells of the file system, what lies there, and who says so', () => {
+    expect(nodeStatusOf({ ...seen, node: node(status), taken })).toMatchObject({
+      storageID: 'disk-1',
+      freeSpace: '40Gi of 100Gi',
+      fileSystemType: 'xfs',
+      claimedDirectories: 1,
+      unclaimed: [{ snapshotName: 'snap', formerOwner: 'default/snap' }],
+      agentVersion: '1.0.0',
+      nodeUID: 'node-uid',
+    })
+  })
+
+  test('keeps what was known of this disk until it was walked, and nothing of another disk', () => {
+    const recorded = { ...status, ...nodeStatusOf({ ...seen, node: node(status), taken }), conditions: [] }
+    expect(nodeStatusOf({ ...seen, node: node(recorded), taken: undefined }).unclaimed).toEqual(recorded.unclaimed)
+    const other = { ...seen, verdict: { ...verdict, storageID: 'disk-2' }, node: node(recorded) }
+    expect(nodeStatusOf({ ...other, taken })).not.toHaveProperty('unclaimed')
+    expect(nodeStatusOf({ ...other, taken })).toMatchObject({ storageID: 'disk-2', totalInodes: 1_000 })
+  })
+
+  test('has no uid of a Node where the token names none', () => {
+    const nobody = { version: '1.0.0', nodeUID: undefined }
+    const recorded = { ...status, nodeUID: 'earlier' }
+    expect(nodeStatusOf({ ...seen, node: node(recorded), taken, agent: nobody })).not.toHaveProperty('nodeUID')
   })
 })

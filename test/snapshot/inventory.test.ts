@@ -21,7 +21,7 @@ afterEach(async () => {
 
 async function inventory(claimed: readonly string[] = [], seen: { name: string; firstSeenAtMs: number }[] = []) {
   const answer = await disk.inventory(base.storageID, { claimed, seen, limit: 3 })
-  if (answer.kind !== 'inventory') throw new Error(answer.problem.message)
+  if (answer.kind !== 'inventory') throw new Error(JSON.stringify(answer))
   return answer
 }
 
