@@ -2,22 +2,22 @@
 // against one API server, each time with a node, a namespace and snapshots of its own, CoW over one template. Ours has the guards of a removal, reads
 // all that status shows and tells events, Go's does none of it. ratio: Go's median over ours, so that more than 1 is better. Last line: one JSON object.
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, renameSync } from 'node:fs'
+import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { bundle } from '../build/bundle.ts'
-import { API_VERSION } from '../src/api/group.ts'
-import { type VMSnapshot, vmSnapshotResource } from '../src/api/vmsnapshot.ts'
+import { vmSnapshotResource } from '../src/api/vmsnapshot.ts'
 import { Connection } from '../src/kube/connection.ts'
-import { Client, collectionPath } from '../src/kube/resource.ts'
+import { collectionPath } from '../src/kube/resource.ts'
 import { startControlPlane } from '../test/controlplane/control-plane.ts'
 import { install } from '../test/controlplane/install.ts'
 import { exitOnSignals, keepUntilExit } from '../test/controlplane/programs.ts'
-import { type Asked, askedBy } from '../test/support/audit.ts'
-import { writeTemplate } from '../test/support/sample-snapshots.ts'
-import { writeDirectories } from './directories.ts'
+import { phases } from './asked.ts'
+import { median, quantile, rounded } from './figures.ts'
+import { latencyOf } from './latency.ts'
+import { BenchNode, verdictOf } from './node.ts'
 import { Running } from './running.ts'
 import { Watched } from './watched.ts'
 
@@ -33,7 +33,6 @@ const { values } = parseArgs({
 })
 const [snapshots, rounds] = [Number(values.snapshots), Number(values.rounds)]
 const [changes, idleSeconds] = [Number(values.changes), Number(values.idle)]
-const agentUser = 'system:serviceaccount:vmsnapshot-system:vmsnapshot-agent'
 
 exitOnSignals()
 const directory = mkdtempSync(join(tmpdir(), 'vmsnapshot-bench-agent-'))
@@ -46,34 +45,15 @@ const controlPlane = await startControlPlane({ audit: true })
 const { cluster } = controlPlane
 await install(cluster)
 const connection = new Connection({ kubeconfig: cluster.adminKubeconfig, userAgent: 'bench' })
-const client = new Client(connection, vmSnapshotResource)
-
-/** As the image sets it. */
-const image = { MALLOC_ARENA_MAX: '1', ...(values.node === undefined ? {} : { NODE_OPTIONS: values.node }) }
-
-interface Trial {
-  readonly nodeName: string
-  readonly baseDir: string
-  readonly kubeconfig: string
-  /** of every object */
-  readonly keys: readonly string[]
-}
 
 const agents = {
-  ours: ({ nodeName, baseDir, kubeconfig }: Trial) => {
-    const env = {
-      NODE_NAME: nodeName,
-      BASE_DIR: baseDir,
-      KUBECONFIG: kubeconfig,
-      LISTEN_ADDRESS: '127.0.0.1:0',
-      ...image,
-    }
-    const args = [join(directory, 'dist', 'main.js'), 'agent', '--settle-time=0s']
-    return new Running(process.execPath, args, env, join(directory, `${nodeName}.log`))
+  ours: (node: BenchNode) => {
+    const options = values.node === undefined ? {} : { NODE_OPTIONS: values.node }
+    return node.start(join(directory, 'dist'), ['--settle-time=0s'], options)
   },
-  go: ({ nodeName, baseDir, kubeconfig }: Trial) => {
-    const args = [`--node-name=${nodeName}`, `--base-dir=${baseDir}`]
-    return new Running(goAgent, args, { KUBECONFIG: kubeconfig }, join(directory, `${nodeName}.log`))
+  go: ({ name, baseDir, kubeconfig, logFile }: BenchNode) => {
+    const args = [`--node-name=${name}`, `--base-dir=${baseDir}`]
+    return new Running(goAgent, args, { KUBECONFIG: kubeconfig }, logFile)
   },
 }
 type Name = keyof typeof agents
@@ -94,22 +74,23 @@ process.exit(0)
 
 /** Of one agent from its start to its end, lower is better in each. */
 async function measure(name: Name, nodeName: string) {
-  const trial = await prepare(nodeName)
+  const node = await BenchNode.make(cluster, nodeName, directory, snapshots)
+  await node.createObjects(connection)
   const watched = await Watched.open(connection, nodeName)
-  const asked = phases()
+  const asked = phases(controlPlane.auditLog)
 
   const startedAt = performance.now()
-  const agent = agents[name](trial)
-  await watched.each(trial.keys, (object) => existsOf(object) === 'True')
+  const agent = agents[name](node)
+  await watched.each(node.keys, (object) => verdictOf(object, 'Exists') === 'True')
   const coldStartMs = performance.now() - startedAt
   await sleep(5_000)
   const toStart = asked()
 
-  const latencies = await latenciesOf(watched, trial)
+  const latencies = await latenciesOf(watched, node)
   // Details of what was changed are written late, and events told slowly.
   for (let quiet = false; !quiet; ) {
     await sleep(10_000)
-    quiet = countOf(asked(), () => true) === 0
+    quiet = asked().total === 0
   }
   const cpuBeforeMs = agent.cpuMs
   await sleep(idleSeconds * 1_000)
@@ -119,90 +100,35 @@ async function measure(name: Name, nodeName: string) {
 
   const deletedAt = performance.now()
   await connection.request({ method: 'DELETE', path: collectionPath(vmSnapshotResource, nodeName), deadlineMs: 60_000 })
-  await watched.each(trial.keys, (object) => object === undefined)
+  await watched.each(node.keys, (object) => object === undefined)
   const deleteMs = performance.now() - deletedAt
-  const left = readdirSync(trial.baseDir).filter((entry) => entry !== '.vmsnapshot' && entry !== 'images')
-  if (left.length > 0) throw new Error(`${name}: ${left.length} directories are left`)
+  if (node.left.length > 0) throw new Error(`${name}: ${node.left.length} directories are left`)
   const toDelete = asked()
   await agent.end()
   await watched.close()
+  console.log(`${name}, requests per snapshot to start: ${JSON.stringify(toStart.per(snapshots))}`)
+  console.log(`${name}, requests per snapshot to delete: ${JSON.stringify(toDelete.per(snapshots))}`)
   return {
     coldStartMs: Math.round(coldStartMs),
     changeP50Ms: quantile(latencies, 0.5),
     changeP99Ms: quantile(latencies, 0.99),
     idleCPUMs,
-    idleWrites: countOf(whileIdle, isWrite),
+    idleWrites: whileIdle.writes,
     rssAnonMiB: rounded(rssAnonMiB),
     deleteMs: Math.round(deleteMs),
-    startWrites: rounded(countOf(toStart, isWrite) / snapshots),
-    startReads: rounded(countOf(toStart, isRead) / snapshots),
-    deleteWrites: rounded(countOf(toDelete, isWrite) / snapshots),
-    deleteReads: rounded(countOf(toDelete, isRead) / snapshots),
+    startWrites: rounded(toStart.writes / snapshots),
+    startReads: rounded(toStart.reads / snapshots),
+    deleteWrites: rounded(toDelete.writes / snapshots),
+    deleteReads: rounded(toDelete.reads / snapshots),
   }
 }
 
-/** A node, a namespace of its name, directories and objects, and nobody yet who looks after them. */
-async function prepare(nodeName: string): Promise<Trial> {
-  await cluster.addNode(nodeName)
-  await cluster.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: nodeName } })
-  const baseDir = join(directory, nodeName, 'snapshots')
-  const names = writeDirectories(baseDir, snapshots, { baseTemplate: writeTemplate(baseDir) })
-  const due = [...names]
-  const create = async () => {
-    for (let name = due.pop(); name !== undefined; name = due.pop()) {
-      const spec = { nodeName, snapshotName: name }
-      await client.create({ apiVersion: API_VERSION, kind: 'VMSnapshot', metadata: { name }, spec }, nodeName)
-    }
-  }
-  await Promise.all(Array.from({ length: 8 }, create))
-  const keys = names.map((name) => `${nodeName}/${name}`)
-  return { nodeName, baseDir, kubeconfig: await cluster.agentKubeconfig(nodeName), keys }
-}
-
-/** One change after the other, each to another snapshot: a file is taken away. Afterwards all are back. */
-async function latenciesOf(watched: Watched, { baseDir, keys }: Trial): Promise<readonly number[]> {
+/** One change after the other, each to another snapshot: a file is taken away. Afterwards all are back. In ascending order. */
+async function latenciesOf(watched: Watched, node: BenchNode): Promise<readonly number[]> {
   const latencies: number[] = []
-  for (const key of keys.slice(0, changes)) {
-    const file = join(baseDir, key.slice(key.indexOf('/')), 'snapfile')
-    const changedAt = performance.now()
-    renameSync(file, `${file}.away`)
-    await watched.each([key], (object) => existsOf(object) === 'False')
-    latencies.push(performance.now() - changedAt)
-    renameSync(`${file}.away`, file)
-  }
-  await watched.each(keys, (object) => existsOf(object) === 'True')
+  for (const name of node.names.slice(0, changes)) latencies.push(await latencyOf(watched, node, name))
+  await watched.each(node.keys, (object) => verdictOf(object, 'Exists') === 'True')
   return latencies.sort((a, b) => a - b)
-}
-
-function existsOf(object: VMSnapshot | undefined): string | undefined {
-  return object?.status?.conditions?.find(({ type }) => type === 'Exists')?.status
-}
-
-/** With each call what agents have asked since the last one: only one is running. */
-function phases(): () => readonly Asked[] {
-  let seen = askedBy(agentUser, controlPlane.auditLog).length
-  return () => {
-    const all = askedBy(agentUser, controlPlane.auditLog)
-    const since = all.slice(seen)
-    seen = all.length
-    return since
-  }
-}
-
-function countOf(asked: readonly Asked[], isIt: (asked: Asked) => boolean): number {
-  return asked.filter(isIt).length
-}
-
-function isWrite(asked: Asked): boolean {
-  return ['create', 'update', 'patch', 'delete'].includes(asked.verb) && !isEvent(asked)
-}
-
-function isEvent({ resource }: Asked): boolean {
-  return resource === 'events'
-}
-
-function isRead({ verb }: Asked): boolean {
-  return ['get', 'list'].includes(verb)
 }
 
 function report(): void {
@@ -221,17 +147,4 @@ function report(): void {
     )
   }
   console.log(JSON.stringify({ snapshots, rounds, ...Object.fromEntries(rows) }))
-}
-
-function rounded(value: number): number {
-  return Number(value.toFixed(2))
-}
-
-function quantile(sorted: readonly number[], share: number): number {
-  return rounded(sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN)
-}
-
-function median(numbers: readonly number[]): number {
-  const sorted = numbers.toSorted((a, b) => a - b)
-  return rounded(((sorted[(sorted.length - 1) >> 1] ?? 0) + (sorted[sorted.length >> 1] ?? 0)) / 2)
 }

@@ -1,5 +1,5 @@
 // A program under measurement: its processor time and memory as the kernel counts them. None outlives the benchmark.
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 
 const children = new Set<ChildProcess>()
@@ -12,34 +12,52 @@ process.on('exit', () => {
 const tickMs = 10
 
 export class Running {
-  readonly #child: ChildProcess
+  protected readonly child: ChildProcess
   readonly #ended: Promise<void>
 
-  constructor(command: string, args: readonly string[], env: Readonly<Record<string, string>>, logFile: string) {
+  /** What it writes goes to `logFile`, but for standard output where that is to be read. */
+  constructor(
+    command: string,
+    args: readonly string[],
+    env: Readonly<Record<string, string>>,
+    logFile: string,
+    isRead = false,
+  ) {
     const log = openSync(logFile, 'a')
-    this.#child = spawn(command, args, { env: { PATH: process.env.PATH, ...env }, stdio: ['ignore', log, log] })
+    const stdio: StdioOptions = isRead ? ['pipe', 'pipe', log] : ['ignore', log, log]
+    this.child = spawn(command, args, { env: { PATH: process.env.PATH, ...env }, stdio })
     closeSync(log)
-    children.add(this.#child)
+    children.add(this.child)
     this.#ended = new Promise((resolve) => {
-      this.#child.once('exit', () => {
-        children.delete(this.#child)
+      this.child.once('exit', () => {
+        children.delete(this.child)
         resolve()
       })
     })
   }
 
   get cpuMs(): number {
-    const text = readFileSync(`/proc/${this.#child.pid}/stat`, 'utf8')
+    const text = readFileSync(`/proc/${this.child.pid}/stat`, 'utf8')
     const [, , , , , , , , , , , user, system] = text.slice(text.lastIndexOf(')') + 2).split(' ')
     return (Number(user) + Number(system)) * tickMs
   }
 
   get rssAnonKiB(): number {
-    return Number(/^RssAnon:\s+(\d+)/m.exec(readFileSync(`/proc/${this.#child.pid}/status`, 'utf8'))?.[1])
+    return this.#statusKiB('RssAnon')
+  }
+
+  /** The most that was resident at once, mapped files included. */
+  get peakKiB(): number {
+    return this.#statusKiB('VmHWM')
+  }
+
+  #statusKiB(field: string): number {
+    const status = readFileSync(`/proc/${this.child.pid}/status`, 'utf8')
+    return Number(new RegExp(`^${field}:\\s+(\\d+)`, 'm').exec(status)?.[1])
   }
 
   async end(): Promise<void> {
-    this.#child.kill('SIGTERM')
+    this.child.kill('SIGTERM')
     await this.#ended
   }
 }

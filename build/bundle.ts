@@ -91,12 +91,18 @@ type Sizes = ReadonlyMap<string, number>
 /** What an agent in a Pod loads. */
 const agentEntries = ['src/main.ts', 'src/agent/run.ts', 'src/snapshot/worker.ts']
 
-/** Replaces `directory`; the sizes of all files, and of those that an agent in a Pod loads. Throws esbuild's BuildFailure. */
-export async function bundle(directory: string): Promise<{ readonly all: Sizes; readonly agent: Sizes }> {
+/**
+ * Replaces `directory`; the sizes of all files, and of those that an agent in a Pod loads. `entryPoints`: of another program than the released one.
+ * Throws esbuild's BuildFailure.
+ */
+export async function bundle(
+  directory: string,
+  entryPoints: string[] = entries,
+): Promise<{ readonly all: Sizes; readonly agent: Sizes }> {
   rmSync(directory, { recursive: true, force: true })
   const program = await build({
     ...common,
-    entryPoints: entries,
+    entryPoints,
     outdir: directory,
     entryNames: '[name]',
     splitting: true,
