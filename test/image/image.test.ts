@@ -62,17 +62,22 @@ describe.skipIf(whyNot !== undefined)('the image', () => {
     expect(JSON.parse(said)).toMatchObject({ name: 'snap', restorable: true })
   })
 
-  test('starts, and says how quickly', async () => {
+  test('starts as agent and as controller, and says how quickly', async () => {
+    const size = await store.buildah('images', '--format={{.Size}}', name)
+    const agentMs = await medianStartMs('agent')
+    const controllerMs = await medianStartMs('controller')
+    console.log(
+      `image of ${size.split('\n')[0]}; all that an agent loads is loaded after ${agentMs} ms, a controller ${controllerMs} ms (median of 5)`,
+    )
+  })
+
+  async function medianStartMs(subcommand: string): Promise<number> {
     const tookMs: number[] = []
     for (let round = 0; round < 5; round++) {
       const startedAt = performance.now()
-      await run('chroot', [root, '/nodejs/bin/node', '/app/main.js', 'agent', '--help'])
+      await run('chroot', [root, '/nodejs/bin/node', '/app/main.js', subcommand, '--help'])
       tookMs.push(performance.now() - startedAt)
     }
-    const size = await store.buildah('images', '--format={{.Size}}', name)
-    const [, , median = 0] = tookMs.toSorted((a, b) => a - b)
-    console.log(
-      `image of ${size.split('\n')[0]}; all that an agent loads is loaded after ${Math.round(median)} ms (median of 5)`,
-    )
-  })
+    return Math.round(tookMs.toSorted((a, b) => a - b)[2] ?? 0)
+  }
 })
