@@ -1,4 +1,5 @@
-// Wake-ups from the directory watch: which names to watch, and a short wait so that a burst of file events is one pass.
+// Wake-ups from the directory watch: which names to watch, and waits, so that a burst of file events is one pass and a file that is being written
+// does not keep everybody looking at it.
 
 export interface HintOptions {
   /** every directory name that an object claims */
@@ -8,38 +9,38 @@ export interface HintOptions {
   readonly wake: (name: string) => void
 }
 
-const gatherMs = 20
+/** A change comes as a few events that belong together ... */
+const gatherMs = 5
+/** ... and where more follow, nobody needs every one of them. */
+const betweenMs = 50
+
+/** Stands for the set of claimed names, beside the names themselves. */
+const claimedNames = Symbol('the set of claimed names')
+type Subject = string | typeof claimedNames
+
+/** Of something that was heard of just now. */
+interface Heard {
+  readonly timer: NodeJS.Timeout
+  /** once more since it was acted on */
+  again: boolean
+}
 
 export class Hints {
   readonly #options: HintOptions
-  readonly #due = new Map<string, NodeJS.Timeout>()
+  readonly #heard = new Map<Subject, Heard>()
   #watched: string | undefined
-  #refresh: NodeJS.Timeout | undefined
 
   constructor(options: HintOptions) {
     this.#options = options
   }
 
   hint(name: string): void {
-    if (this.#due.has(name)) return
-    const timer = setTimeout(() => {
-      this.#due.delete(name)
-      this.#options.wake(name)
-    }, gatherMs)
-    this.#due.set(name, timer)
+    this.#hear(name)
   }
 
   /** The set of claimed names may have changed. */
   refresh(): void {
-    this.#refresh ??= setTimeout(() => {
-      this.#refresh = undefined
-      const names = this.#names
-      const watched = names.join('\0')
-      if (watched === this.#watched) return
-      this.#watched = watched
-      this.#options.watch(names)
-      this.#options.wake('')
-    }, gatherMs)
+    this.#hear(claimedNames)
   }
 
   /** Tries once more to watch what could not be watched, or was not there. */
@@ -52,7 +53,33 @@ export class Hints {
   }
 
   close(): void {
-    for (const timer of [...this.#due.values(), this.#refresh]) clearTimeout(timer)
-    this.#due.clear()
+    for (const { timer } of this.#heard.values()) clearTimeout(timer)
+    this.#heard.clear()
+  }
+
+  #hear(subject: Subject): void {
+    const heard = this.#heard.get(subject)
+    if (heard !== undefined) heard.again = true
+    else this.#wait(subject, gatherMs, () => this.#act(subject))
+  }
+
+  #act(subject: Subject): void {
+    this.#wait(subject, betweenMs, (again) => (again ? this.#act(subject) : this.#heard.delete(subject)))
+    if (subject === claimedNames) this.#watch()
+    else this.#options.wake(subject)
+  }
+
+  #wait(subject: Subject, delayMs: number, then: (again: boolean) => void): void {
+    const timer = setTimeout(() => then(this.#heard.get(subject)?.again ?? false), delayMs)
+    this.#heard.set(subject, { timer, again: false })
+  }
+
+  #watch(): void {
+    const names = this.#names
+    const watched = names.join('\0')
+    if (watched === this.#watched) return
+    this.#watched = watched
+    this.#options.watch(names)
+    this.#options.wake('')
   }
 }

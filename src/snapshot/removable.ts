@@ -67,7 +67,7 @@ function find(directory: Directory, matches: Match, crossesMounts: boolean): Fou
   const device = directory.stat().dev
   const search = (here: Directory, path: string, depth: number): Found | undefined => {
     if (!crossesMounts && here.stat().dev !== device) return { path, isMount: true }
-    for (const entry of here.stream()) {
+    for (const entry of here.entries()) {
       if (!entry.isDirectory()) {
         if (matches(entry, depth, here)) return { path, isMount: false }
         continue
