@@ -118,10 +118,13 @@ const controller = z
     settings: settings(controllerSettings),
     port: port('Port of /metrics, /healthz and /readyz.'),
     priorityClassName: text('Priority of the Pods.', 'system-cluster-critical'),
-    resources: anyMap('Requests and limits.', {
-      requests: { cpu: '20m', memory: '96Mi' },
-      limits: { memory: '512Mi' },
-    }),
+    resources: anyMap(
+      'Requests and limits. Measured: 76 MiB with nothing to do, 168 MiB with 1,000 nodes and 10,000 copies, 251 MiB while it made those.',
+      {
+        requests: { cpu: '20m', memory: '96Mi' },
+        limits: { memory: '512Mi' },
+      },
+    ),
     nodeSelector: stringMap('Nodes that it, and the Job of the uninstallation, may run on.', {
       'kubernetes.io/os': 'linux',
     }),

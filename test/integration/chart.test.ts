@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parse, stringify } from 'yaml'
+import * as z from 'zod'
 import { chartValues } from '../../build/chart-values.ts'
 import { rendered } from '../../build/install.ts'
 import { type Manifest, manifestsIn } from '../controlplane/install.ts'
@@ -190,6 +191,23 @@ interface Checked {
     readonly typeChecking?: { readonly expressionWarnings?: readonly object[] }
   }
 }
+
+test('every Pod has a NetworkPolicy of its own, and that of the controller a disruption budget', async () => {
+  const objects = await template()
+  const selected = (wanted: string) =>
+    objects.filter(({ kind }) => kind === wanted).map((object) => selecting.parse(object).spec)
+  const covers = (labels: Readonly<Record<string, string>>) => (selector: Readonly<Record<string, string>>) =>
+    Object.entries(selector).every(([key, value]) => labels[key] === value)
+  const policies = selected('NetworkPolicy').map(({ podSelector }) => podSelector?.matchLabels ?? {})
+  const budgets = selected('PodDisruptionBudget').map(({ selector }) => selector?.matchLabels ?? {})
+  for (const [name, { metadata }] of podTemplatesOf(objects)) {
+    expect(policies.filter(covers(metadata.labels)).length, name).toBe(1)
+    expect(budgets.filter(covers(metadata.labels)).length, name).toBe(name === 'vmsnapshot-controller' ? 1 : 0)
+  }
+})
+
+const matching = z.object({ matchLabels: z.record(z.string(), z.string()) }).optional()
+const selecting = z.object({ spec: z.object({ podSelector: matching, selector: matching }) })
 
 test('kustomize builds deploy/ and an overlay with another image and base directory', async () => {
   const kustomize = async (path: string) =>
