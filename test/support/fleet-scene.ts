@@ -1,7 +1,7 @@
 // What a test of the controller plays on: a control plane of its own, since a controller answers for every node there is; nodes with the Pods
 // of their agents, controllers as processes, and sets.
 import { randomUUID } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { inject } from 'vitest'
@@ -15,15 +15,27 @@ import { Client } from '../../src/kube/resource.ts'
 import type { Cluster } from '../controlplane/cluster.ts'
 import { type ControlPlane, type ControlPlaneOptions, startControlPlane } from '../controlplane/control-plane.ts'
 import { install } from '../controlplane/install.ts'
+import { AgentProcess } from './agent-process.ts'
 import { LightAgents } from './light-agents.ts'
-import { ProgramProcess } from './program-process.ts'
+import type { ProgramProcess } from './program-process.ts'
+import { Replica } from './replica.ts'
 import { until } from './until.ts'
 
 const operatorNamespace = 'vmsnapshot-system'
 /** Grace times that a test can wait for, and that a slow machine does not pass by accident. */
-const quickFlags = ['--node-grace=3s', '--agent-grace=2s', '--log-level=debug']
+const quickFlags = ['--node-grace=3s', '--agent-grace=2s', '--lease-duration=5s', '--log-level=debug']
+const quickAgentFlags = ['--settle-time=0s', '--rescan-interval=1s']
 
 type Condition = NonNullable<NonNullable<VMSnapshot['status']>['conditions']>[number]
+/** An event, as much of it as is for people. */
+export interface Told {
+  readonly type: string
+  readonly reason: string
+  readonly note: string
+  readonly regarding: { readonly kind: string; readonly name: string }
+  readonly related?: { readonly kind: string; readonly name: string }
+}
+
 type Propagation = 'Background' | 'Foreground' | 'Orphan'
 
 export class FleetScene {
@@ -67,18 +79,36 @@ export class FleetScene {
     rmSync(this.directory, { recursive: true, force: true })
   }
 
-  /** A replica with a token of its own. */
-  async startController(flags: readonly string[] = []): Promise<ProgramProcess> {
-    const name = `controller-${randomUUID().slice(0, 8)}`
-    const token = await this.cluster.kubectl(['create', 'token', 'vmsnapshot-controller', '-n', operatorNamespace])
-    const kubeconfig = this.cluster.writeKubeconfig(name, token.trim())
-    const controller = new ProgramProcess({
-      args: ['controller', ...quickFlags, ...flags],
-      env: { KUBECONFIG: kubeconfig, LISTEN_ADDRESS: 'off' },
-      logFile: join(this.directory, `${name}.log`),
+  /** The agent as its own process, on a disk that may outlive its node. */
+  async startAgent(nodeName: string, disk = nodeName): Promise<AgentProcess> {
+    const agent = new AgentProcess({
+      nodeName,
+      baseDir: this.baseDir(disk),
+      kubeconfig: await this.cluster.agentKubeconfig(nodeName),
+      logFile: join(this.directory, `${nodeName}.log`),
+      flags: quickAgentFlags,
     })
-    this.#processes.push(controller)
-    return controller
+    this.#processes.push(agent)
+    return agent
+  }
+
+  /** Base directory on a disk, which is made with the first word of it. */
+  baseDir(disk: string): string {
+    const path = join(this.directory, disk, 'snapshots')
+    mkdirSync(path, { recursive: true })
+    return path
+  }
+
+  /** A replica with a token of its own. */
+  async startController(flags: readonly string[] = []): Promise<Replica> {
+    const name = `controller-${randomUUID().slice(0, 8)}`
+    const create = ['create', 'token', 'vmsnapshot-controller', '-n', operatorNamespace]
+    const token = (await this.cluster.kubectl(create)).trim()
+    const kubeconfig = this.cluster.writeKubeconfig(name, token)
+    const logFile = join(this.directory, `${name}.log`)
+    const replica = new Replica({ kubeconfig, token, flags: [...quickFlags, ...flags], logFile })
+    this.#processes.push(replica)
+    return replica
   }
 
   async addNamespace(name: string): Promise<void> {
@@ -131,10 +161,10 @@ export class FleetScene {
     await this.merge(`/api/v1/nodes/${nodeName}`, { spec: { taints } })
   }
 
-  async createSet(key: string, spec: object = {}): Promise<VMSnapshotSet> {
+  async createSet(key: string, spec: object = {}, metadata: object = {}): Promise<VMSnapshotSet> {
     const [namespace, name] = key.split('/')
     const template = { snapshotName: name }
-    const body = { apiVersion: API_VERSION, kind: 'VMSnapshotSet', metadata: { name } }
+    const body = { apiVersion: API_VERSION, kind: 'VMSnapshotSet', metadata: { name, ...metadata } }
     return this.sets.create({ ...body, spec: { nodeSelector: {}, template, ...spec } }, namespace)
   }
 
@@ -189,6 +219,16 @@ export class FleetScene {
     const conditionOf = async () => (await look())?.status?.conditions?.find((found) => found.type === type)
     const isIt = (found: Condition | undefined) => found?.reason === reason
     return (await until(`${type} is ${reason}`, conditionOf, isIt, { deadlineMs: 60_000 })) as Condition
+  }
+
+  /** Waits until an event about an object of this name has this reason. */
+  async told(name: string, reason: string): Promise<Told> {
+    const look = async () => {
+      const answer = await this.connection.request({ method: 'GET', path: '/apis/events.k8s.io/v1/events' })
+      const { items } = answer as { items: Told[] }
+      return items.find((event) => event.regarding.name === name && event.reason === reason)
+    }
+    return (await until(`${reason} is told of ${name}`, look, Boolean, { deadlineMs: 60_000 })) as Told
   }
 
   async post(path: string, body: object): Promise<void> {

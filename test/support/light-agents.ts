@@ -1,30 +1,41 @@
 // Agents for fleets that no test machine could hold: hundreds in one process, each with a watch of its own and a disk that is a set of names.
 // They keep the agent's side of the protocol: no finalizer before the owning set is known to stand, nothing removed that its object or its set
-// retains, a status by server-side apply. What a real disk adds to that is for real agents.
-import { API_VERSION, DIRECTORY_FINALIZER, STATUS_FIELD_MANAGER } from '../../src/api/group.ts'
+// retains, that somebody holds by a finalizer, or that goes only because its definition does; a status by server-side apply. What a real disk adds
+// to that, and why a deletion waits, is for real agents.
+import { foreignFinalizers } from '../../src/agent/decide.ts'
+import { API_VERSION, DIRECTORY_FINALIZER, GROUP, SET_FINALIZER, STATUS_FIELD_MANAGER } from '../../src/api/group.ts'
 import { type VMSnapshot, vmSnapshotResource } from '../../src/api/vmsnapshot.ts'
 import { vmSnapshotNodeResource } from '../../src/api/vmsnapshotnode.ts'
-import { vmSnapshotSetResource } from '../../src/api/vmsnapshotset.ts'
+import { type VMSnapshotSet, vmSnapshotSetResource } from '../../src/api/vmsnapshotset.ts'
+import { shared } from '../../src/controller/reads.ts'
+import { clusterNodeResource } from '../../src/controller/watched.ts'
 import { type APIError, Connection } from '../../src/kube/connection.ts'
-import { Controller } from '../../src/kube/controller.ts'
+import { Controller, type ReconcileResult } from '../../src/kube/controller.ts'
+import { type Definitions, readDefinitions } from '../../src/kube/definitions.ts'
 import { Informer } from '../../src/kube/informer.ts'
 import { addFinalizer, applyBody, keyOf, removeFinalizer, semanticallyEqual } from '../../src/kube/object.ts'
 import { Client } from '../../src/kube/resource.ts'
+import type { LightDisk } from './light-disk.ts'
 
+const names = [`vmsnapshots.${GROUP}`, `vmsnapshotsets.${GROUP}`]
+/** What no watch of an agent tells of: somebody's finalizer on a set, a definition that is being deleted. */
+const lookAgain = { requeueAfterMs: 1_000 }
 const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {}, child: () => silent }
 
 export class LightAgents {
   readonly #connection: Connection
   readonly #ending = new AbortController()
   readonly #agents = new Map<string, LightAgent>()
+  readonly #definitions: () => Promise<Definitions>
 
   constructor(kubeconfig: string) {
     this.#connection = new Connection({ kubeconfig, userAgent: 'light-agents', maxConcurrentRequests: 64 })
+    this.#definitions = shared(() => readDefinitions(this.#connection, names))
   }
 
   /** Resolves once the agent follows its node. A `disk` of an earlier agent goes on. */
-  async start(nodeName: string, disk: Set<string> = new Set()): Promise<LightAgent> {
-    const agent = new LightAgent(nodeName, disk, this.#connection)
+  async start(nodeName: string, disk: LightDisk = new Set()): Promise<LightAgent> {
+    const agent = new LightAgent(nodeName, disk, this.#connection, this.#definitions)
     this.#agents.set(nodeName, agent)
     await agent.start(this.#ending.signal)
     return agent
@@ -39,21 +50,23 @@ export class LightAgents {
 
 export class LightAgent {
   readonly nodeName: string
-  /** names of snapshot directories */
-  readonly disk: Set<string>
+  readonly disk: LightDisk
+  readonly #definitions: () => Promise<Definitions>
   readonly #ending = new AbortController()
   readonly #clients
   readonly #informer: Informer<VMSnapshot>
   readonly #controller: Controller
   #running: Promise<unknown> = Promise.resolve()
 
-  constructor(nodeName: string, disk: Set<string>, connection: Connection) {
+  constructor(nodeName: string, disk: LightDisk, connection: Connection, definitions: () => Promise<Definitions>) {
     this.nodeName = nodeName
     this.disk = disk
+    this.#definitions = definitions
     this.#clients = {
       snapshots: new Client(connection, vmSnapshotResource),
       sets: new Client(connection, vmSnapshotSetResource),
-      nodes: new Client(connection, vmSnapshotNodeResource),
+      records: new Client(connection, vmSnapshotNodeResource),
+      nodes: new Client(connection, clusterNodeResource),
     }
     const fieldSelector = `spec.nodeName=${nodeName}`
     this.#informer = new Informer({ connection, resource: vmSnapshotResource, fieldSelector, log: silent })
@@ -75,45 +88,49 @@ export class LightAgent {
 
   async #record(): Promise<void> {
     const kind = { apiVersion: API_VERSION, kind: 'VMSnapshotNode' }
-    const { nodes } = this.#clients
-    await ignoring('AlreadyExists', nodes.create({ ...kind, metadata: { name: this.nodeName }, spec: {} }))
-    const status = { baseDirectory: '/srv/snapshots', storageID: this.#storageID }
+    const { records, nodes } = this.#clients
+    await ignoring('AlreadyExists', records.create({ ...kind, metadata: { name: this.nodeName }, spec: {} }))
+    const nodeUID = (await nodes.get(this.nodeName)).metadata.uid
+    const status = { baseDirectory: '/srv/snapshots', storageID: this.#storageID, nodeUID }
     const body = { ...kind, metadata: { name: this.nodeName }, status }
-    await nodes.apply(this.nodeName, body, { fieldManager: STATUS_FIELD_MANAGER, force: true, subresource: 'status' })
+    await records.apply(this.nodeName, body, { fieldManager: STATUS_FIELD_MANAGER, force: true, subresource: 'status' })
   }
 
   get #storageID(): string {
     return `disk-of-${this.nodeName}`.slice(0, 36)
   }
 
-  async #reconcile(key: string): Promise<undefined> {
+  async #reconcile(key: string): Promise<ReconcileResult | undefined> {
     const object = this.#informer.store.get(key)
-    if (object === undefined) return
+    if (object === undefined) return undefined
     const isHeld = object.metadata.finalizers?.includes(DIRECTORY_FINALIZER) ?? false
     if (object.metadata.deletionTimestamp !== undefined) return isHeld ? this.#finalize(object) : undefined
-    if (isHeld) return this.#report(object)
-    const owner = await this.#ownerOf(object)
-    if (owner === 'gone' || owner === 'deleting') return
-    await ignoring('Invalid', this.#clients.snapshots.patch(key, addFinalizer(object, DIRECTORY_FINALIZER)))
+    return isHeld ? this.#report(object) : this.#hold(object)
   }
 
-  async #finalize(object: VMSnapshot): Promise<undefined> {
+  async #hold(object: VMSnapshot): Promise<undefined> {
     const owner = await this.#ownerOf(object)
-    const retains = object.spec.deletionPolicy === 'Retain' || owner === 'gone' || owner === 'retains'
-    if (!retains) this.disk.delete(object.spec.snapshotName)
-    await ignoring(
-      'Invalid',
-      this.#clients.snapshots.patch(keyOf(object), removeFinalizer(object, DIRECTORY_FINALIZER)),
-    )
+    if (owner === 'gone' || (owner !== 'none' && owner.metadata.deletionTimestamp !== undefined)) return
+    const operations = addFinalizer(object, DIRECTORY_FINALIZER)
+    await ignoring('Invalid', this.#clients.snapshots.patch(keyOf(object), operations))
   }
 
-  async #ownerOf({ metadata }: VMSnapshot): Promise<'none' | 'gone' | 'deleting' | 'retains' | 'standing'> {
+  async #finalize(object: VMSnapshot): Promise<ReconcileResult | undefined> {
+    const owner = await this.#ownerOf(object)
+    if (!retains(object, owner)) {
+      if (isHeldByOthers(object, owner) || (await this.#definitions()).kind !== 'stable') return lookAgain
+      this.disk.delete(object.spec.snapshotName)
+    }
+    const operations = removeFinalizer(object, DIRECTORY_FINALIZER)
+    await ignoring('Invalid', this.#clients.snapshots.patch(keyOf(object), operations))
+    return undefined
+  }
+
+  async #ownerOf({ metadata }: VMSnapshot): Promise<Owner> {
     const reference = metadata.ownerReferences?.find(({ controller }) => controller)
     if (reference === undefined) return 'none'
     const set = await ignoring('NotFound', this.#clients.sets.get(`${metadata.namespace}/${reference.name}`))
-    if (set?.metadata.uid !== reference.uid) return 'gone'
-    if (set.spec.template.deletionPolicy === 'Retain') return 'retains'
-    return set.metadata.deletionTimestamp === undefined ? 'standing' : 'deleting'
+    return set?.metadata.uid === reference.uid ? set : 'gone'
   }
 
   async #report(object: VMSnapshot): Promise<undefined> {
@@ -147,6 +164,18 @@ export class LightAgent {
       ...(isThere ? { snapshot } : {}),
     }
   }
+}
+
+type Owner = 'none' | 'gone' | VMSnapshotSet
+
+function retains({ spec }: VMSnapshot, owner: Owner): boolean {
+  if (spec.deletionPolicy === 'Retain' || owner === 'gone') return true
+  return owner !== 'none' && owner.spec.template.deletionPolicy === 'Retain'
+}
+
+function isHeldByOthers(object: VMSnapshot, owner: Owner): boolean {
+  const ofOwner = typeof owner === 'string' ? [] : foreignFinalizers(owner, SET_FINALIZER)
+  return foreignFinalizers(object).length + ofOwner.length > 0
 }
 
 /** undefined where the answer was an error of this kind. */
