@@ -28,7 +28,7 @@ export function decideStranded({ object, verdict, isRecorded }: StrandedObserved
     return isDeleting(object) ? [] : [{ kind: 'mark', status: unknownStatus(object, 'NodeGone', verdict) }]
   }
   if (state === 'agentMissing' && isSettled) {
-    return [{ kind: 'mark', status: unknownStatus(object, 'AgentMissing', verdict) }]
+    return [{ kind: 'mark', status: unknownStatus(object, verdict.reason, verdict) }]
   }
   // The grace time is no news for an object that nobody wants to be rid of.
   if (state === 'absent' && mustRelease(object)) {

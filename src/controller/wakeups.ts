@@ -58,9 +58,17 @@ export class Wakeups {
     else this.#places.set(key, now)
     for (const copy of new Set([before?.copy, now?.copy])) if (copy !== undefined) this.#queues.copies(copy)
     if (object !== undefined) this.#ifStranded(key, object)
-    // The last object that names a node lets its VMSnapshotNode go; the first one to name an unknown node starts its grace time.
     const nodeName = (now ?? before)?.nodeName
-    if (nodeName !== undefined && this.#fleet.stores.nodes.get(nodeName) === undefined) this.#queues.nodes(nodeName)
+    if (nodeName !== undefined && this.#bearsOnRecord(nodeName)) this.#queues.nodes(nodeName)
+  }
+
+  /**
+   * The last object that names a node lets its VMSnapshotNode go; the first one to name an unknown node starts its grace time; and whoever claims
+   * an abandoned directory ends its being listed.
+   */
+  #bearsOnRecord(nodeName: string): boolean {
+    const { nodes, records } = this.#fleet.stores
+    return nodes.get(nodeName) === undefined || records.get(nodeName)?.status?.abandoned !== undefined
   }
 
   /** The set looks at its copy on the node. */

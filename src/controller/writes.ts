@@ -33,7 +33,10 @@ export class Writes {
     this.#term = term
   }
 
-  /** An object that has the name already is an error of kind AlreadyExists. */
+  /**
+   * An object that has the name already is an error of kind AlreadyExists. There is no resourceVersion to pin it to: late, it is what the next
+   * leader has made, or would delete, or a child of a set that is gone, which no agent holds and the garbage collector takes.
+   */
   async createChild(set: VMSnapshotSet, nodeName: string): Promise<void> {
     await this.#fenced().snapshots.create(childOf(set, nodeName), set.metadata.namespace, CONTROLLER_FIELD_MANAGER)
   }

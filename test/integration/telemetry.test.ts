@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { AgentProcess } from '../support/agent-process.ts'
 import { writeSnapshot } from '../support/sample-snapshots.ts'
 import { Scene, type TestNode } from '../support/scene.ts'
+import { metricsOf, served } from '../support/served.ts'
 import { until } from '../support/until.ts'
 
 const listen = '--listen-address=127.0.0.1:0'
@@ -12,18 +13,6 @@ beforeAll(async () => {
   scene = await Scene.open()
 })
 afterAll(() => scene.close())
-
-async function served(agent: AgentProcess, path: string): Promise<{ status: number; text: string }> {
-  const address = await until('the agent serves', () => /"address":"([^"]+)"/.exec(agent.log)?.[1], Boolean)
-  const answer = await fetch(`http://${address}${path}`)
-  return { status: answer.status, text: await answer.text() }
-}
-
-async function metricsOf(agent: AgentProcess): Promise<ReadonlyMap<string, number>> {
-  const { text } = await served(agent, '/metrics')
-  const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'))
-  return new Map(lines.map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ')))]))
-}
 
 /** Waits until each of these has its value. */
 async function tells(agent: AgentProcess, expected: Readonly<Record<string, number>>) {
