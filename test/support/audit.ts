@@ -7,7 +7,7 @@ const event = z.object({
   stage: z.string(),
   verb: z.string(),
   requestReceivedTimestamp: z.string(),
-  user: z.object({ username: z.string() }),
+  user: z.object({ username: z.string(), extra: z.record(z.string(), z.array(z.string())).optional() }),
   objectRef: z
     .object({
       resource: z.string().optional(),
@@ -55,6 +55,8 @@ function permissionsOf({ apiGroups, resources, verbs, resourceNames }: z.infer<t
 export interface Asked {
   /** when the server got it, since the epoch */
   readonly atMs: number
+  /** names the token, where it is a ServiceAccount's */
+  readonly credential: string | undefined
   readonly verb: string
   readonly resource: string
   readonly group: string
@@ -72,12 +74,14 @@ export function askedBy(username: string, auditLog: string): readonly Asked[] {
   const events = lines.filter((line) => line.includes(username)).map((line) => event.parse(JSON.parse(line)))
   return events
     .filter(({ stage, user }) => stages.includes(stage) && user.username === username)
-    .flatMap(({ verb, objectRef, responseStatus, requestReceivedTimestamp }) => {
+    .flatMap(({ verb, user, objectRef, responseStatus, requestReceivedTimestamp }) => {
       if (objectRef?.resource === undefined) return []
       const { resource, subresource, apiGroup, namespace, name } = objectRef
       const whole = subresource === undefined ? resource : `${resource}/${subresource}`
       const atMs = Date.parse(requestReceivedTimestamp)
-      return [{ atMs, verb, resource: whole, group: apiGroup, namespace, name, code: responseStatus?.code ?? 0 }]
+      const credential = user.extra?.['authentication.kubernetes.io/credential-id']?.[0]
+      const code = responseStatus?.code ?? 0
+      return [{ atMs, credential, verb, resource: whole, group: apiGroup, namespace, name, code }]
     })
 }
 
