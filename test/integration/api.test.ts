@@ -1,10 +1,14 @@
+import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { withInventory } from '../../src/agent/inventory-status.ts'
 import { snapshotStatusOf } from '../../src/agent/snapshot-status.ts'
 import { statusOf } from '../../src/agent/status.ts'
 import { vmSnapshotSpec } from '../../src/api/vmsnapshot.ts'
+import { UNCLAIMED_LIMIT, vmSnapshotNodeKind } from '../../src/api/vmsnapshotnode.ts'
 import { vmSnapshotSetSpec } from '../../src/api/vmsnapshotset.ts'
 import type { APIError } from '../../src/kube/connection.ts'
 import { applyBody } from '../../src/kube/object.ts'
+import { observed } from '../support/arbitraries.ts'
 import { aReport, worstReport } from '../support/reports.ts'
 import { Scene } from '../support/scene.ts'
 
@@ -183,6 +187,43 @@ describe('an object', () => {
     const stored = JSON.stringify(await scene.connection.request({ method: 'GET', path }))
     expect(stored).toContain('diffFileCount')
     expect(Buffer.byteLength(stored)).toBeLessThan(16 * 1024)
+  })
+})
+
+describe('the server takes', () => {
+  const dryRun = { fieldManager: 'test', force: 'true', dryRun: 'All', fieldValidation: 'Strict' }
+  const contentType = 'application/apply-patch+yaml'
+  const lastTransitionTime = '2026-01-01T00:00:00Z'
+
+  test('every status that an agent could write', async () => {
+    const object = await scene.create('any', { nodeName: 'node-1', snapshotName: 'snap' })
+    const path = `/apis/vmsnapshot.io/v1alpha1/namespaces/${scene.namespace}/vmsnapshots/any/status`
+    for (const seen of fc.sample(observed, 40)) {
+      const { conditions, ...status } = statusOf(seen, undefined)
+      const stamped = { ...status, conditions: conditions.map((found) => ({ ...found, lastTransitionTime })) }
+      const body = applyBody(object, { status: stamped })
+      await scene.connection.request({ method: 'PATCH', path, query: dryRun, contentType, body })
+    }
+  })
+
+  test('an inventory of the longest names', async () => {
+    const found = {
+      name: 'ä'.repeat(1_000),
+      allocatedBytes: Number.MAX_SAFE_INTEGER,
+      format: 'Cow',
+      firstSeenAtMs: 0,
+    } as const
+    const total = { directories: Number.MAX_SAFE_INTEGER, bytes: Number.MAX_SAFE_INTEGER }
+    const largest = Array.from({ length: UNCLAIMED_LIMIT }, () => found)
+    const trash = { ...total, oldestAtMs: 0 }
+    const status = withInventory({}, { kind: 'inventory', claimed: total, unclaimed: total, trash, largest }, [])
+    const name = `inventory-of-${scene.namespace}`
+    const object = await scene.nodes.create({ ...vmSnapshotNodeKind, metadata: { name } })
+    const path = `/apis/vmsnapshot.io/v1alpha1/vmsnapshotnodes/${name}/status`
+    const body = applyBody(object, { status })
+    const stored = await scene.connection.request({ method: 'PATCH', path, query: dryRun, contentType, body })
+    expect(stored).toMatchObject({ status })
+    await scene.nodes.delete(name)
   })
 })
 

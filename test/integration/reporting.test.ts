@@ -1,6 +1,8 @@
+import { randomUUID } from 'node:crypto'
 import { mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { encodeHeader } from '../../src/snapshot/header.ts'
 import type { AgentProcess } from '../support/agent-process.ts'
 import { buildIDOf, writeSnapshot, writeTemplate } from '../support/sample-snapshots.ts'
 import { Scene, type TestNode } from '../support/scene.ts'
@@ -143,6 +145,29 @@ describe('bad input on disk', () => {
     await scene.gone('through')
     await scene.gone('link')
     expect(readFileSync(join(outside, 'snapfile')).length).toBe(48 * 1024)
+  })
+
+  test('10,000 diff files, long names and long texts leave an object below 16 KiB', async () => {
+    const snapshotName = ['a', 'b', 'c', 'd'].map((letter) => letter.repeat(128)).join('/')
+    const directory = writeSnapshot(node.baseDir, snapshotName, { baseTemplate: `/${'\u0001"'.repeat(1_000)}` })
+    const builds = Array.from({ length: 5_000 }, () => randomUUID())
+    const mappings = builds.map((buildID, index) => {
+      return { offset: BigInt(index) * 4096n, lengthBytes: 4096n, buildID, storageOffset: 0n }
+    })
+    const fields = { version: 1n, blockSizeBytes: 4096n, sizeBytes: 5_000n * 4096n, generation: 2n ** 64n - 1n }
+    const [buildID = '', baseBuildID = ''] = builds
+    writeFileSync(join(directory, 'memfile.header'), encodeHeader({ ...fields, buildID, baseBuildID }, mappings))
+    for (const build of builds) writeFileSync(join(directory, `memfile.${build}`), '')
+    for (const build of builds) writeFileSync(join(directory, `memfile.${'\u0002'.repeat(200)}${build}`), '')
+    const name = 'n'.repeat(253)
+    await scene.create(name, { nodeName: node.name, snapshotName }, { finalizers: [`example.org/${'f'.repeat(63)}`] })
+    await scene.reason(name, 'Restorable', 'DiffFileShort')
+    await scene.delete(name)
+    await scene.reason(name, 'DeletionBlocked', 'ForeignFinalizer')
+    const path = `/apis/vmsnapshot.io/v1alpha1/namespaces/${scene.namespace}/vmsnapshots/${name}`
+    const stored = await scene.connection.request({ method: 'GET', path })
+    expect(stored).toMatchObject({ status: { snapshot: { diffFileCount: 5_000, unreferenced: expect.anything() } } })
+    expect(Buffer.byteLength(JSON.stringify(stored))).toBeLessThan(16 * 1024)
   })
 
   test('none of it ended the agent', () => {
