@@ -27,7 +27,7 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '2' },
     changes: { type: 'string', default: '200' },
     idle: { type: 'string', default: '60' },
-    /** NODE_OPTIONS of our agent */
+    /** NODE_OPTIONS of our agent, in the place of the image's */
     node: { type: 'string' },
   },
 })
@@ -83,6 +83,7 @@ async function measure(name: Name, nodeName: string) {
   const agent = agents[name](node)
   await watched.each(node.keys, (object) => verdictOf(object, 'Exists') === 'True')
   const coldStartMs = performance.now() - startedAt
+  const startCPUMs = agent.cpuMs
   await sleep(5_000)
   const toStart = asked()
 
@@ -99,9 +100,11 @@ async function measure(name: Name, nodeName: string) {
   const whileIdle = asked()
 
   const deletedAt = performance.now()
+  const cpuAtDeleteMs = agent.cpuMs
   await connection.request({ method: 'DELETE', path: collectionPath(vmSnapshotResource, nodeName), deadlineMs: 60_000 })
   await watched.each(node.keys, (object) => object === undefined)
   const deleteMs = performance.now() - deletedAt
+  const deleteCPUMs = agent.cpuMs - cpuAtDeleteMs
   if (node.left.length > 0) throw new Error(`${name}: ${node.left.length} directories are left`)
   const toDelete = asked()
   await agent.end()
@@ -110,12 +113,14 @@ async function measure(name: Name, nodeName: string) {
   console.log(`${name}, requests per snapshot to delete: ${JSON.stringify(toDelete.per(snapshots))}`)
   return {
     coldStartMs: Math.round(coldStartMs),
+    startCPUMs,
     changeP50Ms: quantile(latencies, 0.5),
     changeP99Ms: quantile(latencies, 0.99),
     idleCPUMs,
     idleWrites: whileIdle.writes,
     rssAnonMiB: rounded(rssAnonMiB),
     deleteMs: Math.round(deleteMs),
+    deleteCPUMs,
     startWrites: rounded(toStart.writes / snapshots),
     startReads: rounded(toStart.reads / snapshots),
     deleteWrites: rounded(toDelete.writes / snapshots),

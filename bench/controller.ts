@@ -18,6 +18,7 @@ import { FleetScene } from '../test/support/fleet-scene.ts'
 import { type LightAgent, LightAgents } from '../test/support/light-agents.ts'
 import { until } from '../test/support/until.ts'
 import { CountingRelay } from './counting-relay.ts'
+import { imageEnvironment } from './image-environment.ts'
 import { Running } from './running.ts'
 import { Watched } from './watched.ts'
 
@@ -130,8 +131,7 @@ process.exit(0)
 /** Resolves once it leads. */
 async function start(): Promise<Running> {
   const token = await cluster.kubectl(['create', 'token', 'vmsnapshot-controller', '-n', 'vmsnapshot-system'])
-  // As the image sets it.
-  const image = { MALLOC_ARENA_MAX: '1', ...(values.node === undefined ? {} : { NODE_OPTIONS: values.node }) }
+  const image = { ...imageEnvironment(), ...(values.node === undefined ? {} : { NODE_OPTIONS: values.node }) }
   const env = {
     KUBECONFIG: cluster.writeKubeconfig('controller', token.trim()),
     LISTEN_ADDRESS: '127.0.0.1:0',

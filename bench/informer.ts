@@ -25,6 +25,7 @@ import { exitOnSignals, keepUntilExit } from '../test/controlplane/programs.ts'
 import { Answering } from './answering.ts'
 import { writeDirectories } from './directories.ts'
 import { median, rounded } from './figures.ts'
+import { imageEnvironment } from './image-environment.ts'
 
 const { values } = parseArgs({
   options: {
@@ -88,7 +89,7 @@ process.exit(0)
 
 async function measure(name: Name) {
   const [command, ...args] = programs[name]
-  const env = { KUBECONFIG: cluster.adminKubeconfig, MALLOC_ARENA_MAX: '1' }
+  const env = { ...imageEnvironment(), KUBECONFIG: cluster.adminKubeconfig }
   const startedAt = performance.now()
   const program = new Answering(command, args, env, join(directory, `${name}.log`))
   const { syncMs } = await program.answer<{ syncMs: number }>()

@@ -8,9 +8,12 @@ import { Client } from '../src/kube/resource.ts'
 import type { Cluster } from '../test/controlplane/cluster.ts'
 import { writeTemplate } from '../test/support/sample-snapshots.ts'
 import { writeDirectories } from './directories.ts'
+import { imageEnvironment } from './image-environment.ts'
 import { Running } from './running.ts'
 
 const creators = 8
+/** Many agents run on one machine here. */
+const LISTEN_ADDRESS = '127.0.0.1:0'
 
 export class BenchNode {
   readonly name: string
@@ -49,12 +52,11 @@ export class BenchNode {
     return readdirSync(this.baseDir).filter((entry) => this.names.includes(entry))
   }
 
-  /** Our agent from the bundle in `dist`, with the environment of the image. */
+  /** Our agent from the bundle in `dist`, with the environment of the image but for what `env` says. */
   start(dist: string, flags: readonly string[] = [], env: Readonly<Record<string, string>> = {}): Running {
-    const own = { NODE_NAME: this.name, BASE_DIR: this.baseDir, KUBECONFIG: this.kubeconfig }
-    const image = { LISTEN_ADDRESS: '127.0.0.1:0', MALLOC_ARENA_MAX: '1' }
+    const own = { NODE_NAME: this.name, BASE_DIR: this.baseDir, KUBECONFIG: this.kubeconfig, LISTEN_ADDRESS }
     const args = [join(dist, 'main.js'), 'agent', ...flags]
-    return new Running(process.execPath, args, { ...own, ...image, ...env }, this.logFile)
+    return new Running(process.execPath, args, { ...imageEnvironment(), ...own, ...env }, this.logFile)
   }
 
   async createObjects(connection: Connection): Promise<void> {

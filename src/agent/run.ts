@@ -7,7 +7,7 @@ import { vmSnapshotSetResource } from '../api/vmsnapshotset.ts'
 import { type AgentConfig, agentConfig, agentSettings, describeSettings } from '../config.ts'
 import { Connection } from '../kube/connection.ts'
 import { Controller } from '../kube/controller.ts'
-import { readDefinitions } from '../kube/definitions.ts'
+import { definitionReads } from '../kube/definitions.ts'
 import { EventRecorder } from '../kube/events.ts'
 import { Informer } from '../kube/informer.ts'
 import { Client, keyOf } from '../kube/resource.ts'
@@ -30,7 +30,8 @@ import { Reconciler } from './reconcile.ts'
 import { nextRescanMs } from './rescan.ts'
 import { StorageKeeper } from './storage-keeper.ts'
 
-const workers = 4
+/** As many as deletions are under way: passes wait for the API server most of the time. */
+const workers = 8
 const probeDeadlineMs = 10_000
 /** Everything is over 10 s after SIGTERM: what remains is for the last writes of a pass and for the disk to close. */
 const drainMs = 8_000
@@ -113,7 +114,7 @@ function wire(config: AgentConfig, connection: Connection, log: Logger, metrics:
   const sets = new Client(connection, vmSnapshotSetResource)
   const reads: ClusterReads = {
     set: (namespace, name) => sets.get(`${namespace}/${name}`),
-    definitions: (names) => readDefinitions(connection, names),
+    definitions: definitionReads(connection),
   }
   const observer = new Observer({
     store,

@@ -7,7 +7,7 @@ import { vmSnapshotSetResource } from '../api/vmsnapshotset.ts'
 import { type ControllerConfig, controllerConfig, controllerSettings, describeSettings } from '../config.ts'
 import { APIError, Connection } from '../kube/connection.ts'
 import { Controller, type ControllerObserver, type Reconcile } from '../kube/controller.ts'
-import { readDefinitions } from '../kube/definitions.ts'
+import { definitionReads } from '../kube/definitions.ts'
 import { EventRecorder } from '../kube/events.ts'
 import { Informer } from '../kube/informer.ts'
 import { LeaderElector, type Term } from '../kube/leader.ts'
@@ -23,7 +23,7 @@ import { controllingSet, setLabelValue } from './child.ts'
 import { Fleet, podIndexers, snapshotIndexers } from './fleet.ts'
 import { type LoopName, lead, loopNames } from './lead.ts'
 import { tellAtScrape } from './metrics.ts'
-import { type ClusterReads, shared } from './reads.ts'
+import type { ClusterReads } from './reads.ts'
 import type { Wakeups } from './wakeups.ts'
 import { agentPodResource, clusterNodeResource, type WatchedSnapshot, watchedSnapshotResource } from './watched.ts'
 import type { Clients } from './writes.ts'
@@ -212,6 +212,7 @@ function within(term: Term, reconcile: Reconcile): Reconcile {
 
 function readsOf(connection: Connection, { snapshots }: Clients): ClusterReads {
   const nodes = new Client(connection, clusterNodeResource)
+  const definitions = definitionReads(connection)
   const names = [`vmsnapshots.${GROUP}`, `vmsnapshotsets.${GROUP}`]
   return {
     node: async (nodeName) => {
@@ -222,7 +223,7 @@ function readsOf(connection: Connection, { snapshots }: Clients): ClusterReads {
         throw error
       }
     },
-    definitions: shared(() => readDefinitions(connection, names)),
+    definitions: () => definitions(names),
     hasChildren: async ({ metadata: { namespace, name, uid } }) => {
       const labelSelector = `${SET_LABEL}=${setLabelValue(name)}`
       const found: readonly WatchedSnapshot[] = await snapshots.list({ namespace, labelSelector })

@@ -26,6 +26,8 @@ export interface APIRequest {
   readonly query?: Query
   readonly body?: unknown
   readonly contentType?: string
+  /** what the answer shall be, where the server can make several */
+  readonly accept?: string
   readonly signal?: AbortSignal
   readonly deadlineMs?: number
 }
@@ -236,7 +238,7 @@ class StaleSocketError extends Error {
 }
 
 function sendOnce(
-  { method, path, query, body, contentType }: APIRequest,
+  { method, path, query, body, contentType, accept = 'application/json' }: APIRequest,
   { server, headers }: Credentials,
   agent: Agent,
   userAgent: string,
@@ -257,7 +259,7 @@ function sendOnce(
         method,
         agent,
         signal,
-        headers: { Accept: 'application/json', 'User-Agent': userAgent, ...headers, ...bodyHeaders },
+        headers: { Accept: accept, 'User-Agent': userAgent, ...headers, ...bodyHeaders },
       },
       resolve,
     )

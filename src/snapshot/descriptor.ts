@@ -194,8 +194,12 @@ export class Directory {
     }
   }
 
-  /** Makes and opens it; opens the one that is there. */
+  /** Opens it; makes it where it is not there. */
   ensureDirectory(name: string, mode = 0o700): Directory {
+    return absentAs(undefined, () => this.openDirectory(name)) ?? this.#makeDirectory(name, mode)
+  }
+
+  #makeDirectory(name: string, mode: number): Directory {
     try {
       mkdirSync(this.#path(name), mode)
       this.sync()

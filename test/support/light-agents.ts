@@ -7,11 +7,10 @@ import { API_VERSION, DIRECTORY_FINALIZER, GROUP, SET_FINALIZER, STATUS_FIELD_MA
 import { type VMSnapshot, vmSnapshotResource } from '../../src/api/vmsnapshot.ts'
 import { vmSnapshotNodeResource } from '../../src/api/vmsnapshotnode.ts'
 import { type VMSnapshotSet, vmSnapshotSetResource } from '../../src/api/vmsnapshotset.ts'
-import { shared } from '../../src/controller/reads.ts'
 import { clusterNodeResource } from '../../src/controller/watched.ts'
 import { type APIError, Connection } from '../../src/kube/connection.ts'
 import { Controller, type ReconcileResult } from '../../src/kube/controller.ts'
-import { type Definitions, readDefinitions } from '../../src/kube/definitions.ts'
+import { type Definitions, definitionReads } from '../../src/kube/definitions.ts'
 import { Informer } from '../../src/kube/informer.ts'
 import { addFinalizer, applyBody, keyOf, removeFinalizer, semanticallyEqual } from '../../src/kube/object.ts'
 import { Client } from '../../src/kube/resource.ts'
@@ -30,7 +29,8 @@ export class LightAgents {
 
   constructor(kubeconfig: string) {
     this.#connection = new Connection({ kubeconfig, userAgent: 'light-agents', maxConcurrentRequests: 64 })
-    this.#definitions = shared(() => readDefinitions(this.#connection, names))
+    const read = definitionReads(this.#connection)
+    this.#definitions = () => read(names)
   }
 
   /** Resolves once the agent follows its node. A `disk` of an earlier agent goes on. */
