@@ -8,6 +8,7 @@ import { BaseLock, LockNotHeldError } from './lock.ts'
 import { LookCache } from './look-cache.ts'
 import { errnoOf, problemOf } from './problem.ts'
 import { MountedBelowError, type PurgeCount } from './purge.ts'
+import { RecentTemplates } from './recent-templates.ts'
 import * as removal from './remove.ts'
 import type { ProblemCode, Report } from './report.ts'
 import { Trash } from './trash.ts'
@@ -29,6 +30,7 @@ export interface OperationOptions {
 export function operations({ baseDir, settleTimeMs, owner, runningDir, sliceMs = 200 }: OperationOptions) {
   const cache = new LookCache()
   const lock = new BaseLock(owner)
+  const templates = new RecentTemplates()
   const firstSeen = new Map<string, number>()
   let walk: InventoryWalk | undefined
   const inUse = (path: string, name: string) =>
@@ -93,7 +95,7 @@ export function operations({ baseDir, settleTimeMs, owner, runningDir, sliceMs =
       return 'name' in report ? report : { ...report, name, path: `${baseDir}/${name}` }
     },
     checkRemovable: (target: RemovalTarget) =>
-      onStorage(target.storageID, (base) => removal.checkRemovable(base, target, inUse)),
+      onStorage(target.storageID, (base) => removal.checkRemovable(base, target, inUse, templates.userOf)),
     stage: (target: RemovalTarget, notAfter: bigint) =>
       onStorage(target.storageID, (base) => removal.stage(base, target, notAfter, inUse)),
     unstage: (target: RemovalTarget) => onStorage(target.storageID, (base) => removal.unstage(base, target)),

@@ -14,8 +14,17 @@ const searchDepth = 8
  */
 export type InUse = (path: string, name: string) => string | undefined
 
+/** A directory, below the base directory, of a snapshot that lies over this image. */
+export type TemplateUser = (base: BaseDirectory, image: string) => string | undefined
+
 /** undefined: nothing speaks against it. `directory` may have been renamed already; `name` is the one it goes by. Throws system errors. */
-export function blockOf(directory: Directory, base: BaseDirectory, name: string, inUse: InUse): DiskBlock | undefined {
+export function blockOf(
+  directory: Directory,
+  base: BaseDirectory,
+  name: string,
+  inUse: InUse,
+  userOf: TemplateUser = templateUserOf,
+): DiskBlock | undefined {
   const path = `${base.path}/${name}`
   const user = inUse(directory.currentPath(), name)
   if (user !== undefined) return blocked('InUse', `${path} is in use: ${user}`)
@@ -27,19 +36,36 @@ export function blockOf(directory: Directory, base: BaseDirectory, name: string,
   if (entries.length > 0 && !entries.some(isSnapshotEntry)) {
     return blocked('NotASnapshot', `${path} is not empty and holds no snapshot file`)
   }
-  return entries.some((entry) => nameOf(entry) === ROOTFS_FILE) ? templateBlock(base, path) : undefined
+  return entries.some((entry) => nameOf(entry) === ROOTFS_FILE) ? templateBlock(base, path, userOf) : undefined
 }
 
 /** A CoW file is worthless without the exact image below it. */
-function templateBlock(base: BaseDirectory, path: string): DiskBlock | undefined {
-  const template = `${path}/${ROOTFS_FILE}`
-  const user = find(
-    base.root,
-    (entry, _, parent) => nameOf(entry) === ROOTFS_META_FILE && baseTemplateIn(parent) === template,
-    true,
-  )
+function templateBlock(base: BaseDirectory, path: string, userOf: TemplateUser): DiskBlock | undefined {
+  const image = `${path}/${ROOTFS_FILE}`
+  const user = userOf(base, image)
   if (user === undefined) return undefined
-  return blocked('BaseTemplateInUse', `${template} is the base template of ${base.path}/${user.path}`)
+  return blocked('BaseTemplateInUse', `${image} is the base template of ${base.path}/${user}`)
+}
+
+/** As it is now: every snapshot is looked at. Throws system errors. */
+export function templateUserOf(base: BaseDirectory, image: string): string | undefined {
+  return find(base.root, (entry, _, parent) => isOver(entry, parent, (template) => template === image), true)?.path
+}
+
+/** Images that snapshots lie over. */
+export function templatesIn(base: BaseDirectory): ReadonlySet<string> {
+  const templates = new Set<string>()
+  const note = (template: string) => {
+    templates.add(template)
+    return false
+  }
+  find(base.root, (entry, _, parent) => isOver(entry, parent, note), true)
+  return templates
+}
+
+function isOver(entry: Entry, parent: Directory, isIt: (template: string) => boolean): boolean {
+  const template = nameOf(entry) === ROOTFS_META_FILE ? baseTemplateIn(parent) : undefined
+  return template !== undefined && isIt(template)
 }
 
 function baseTemplateIn(directory: Directory): string | undefined {

@@ -5,7 +5,7 @@ import { type Directory, identityOf, sameIdentity } from './descriptor.ts'
 import type { DiskBlock, Recovered, RemovalTarget } from './disk.ts'
 import { errnoOf } from './problem.ts'
 import { emptyDirectory, type PurgeCount } from './purge.ts'
-import { blockOf, type InUse } from './removable.ts'
+import { blockOf, type InUse, type TemplateUser } from './removable.ts'
 import { type Grave, placeOf, siblingGrave, Trash, type TrashEntry } from './trash.ts'
 
 export type Staged = { readonly kind: 'staged' | 'absent' | 'expired' } | DiskBlock
@@ -16,6 +16,7 @@ export function checkRemovable(
   base: BaseDirectory,
   target: RemovalTarget,
   inUse: InUse,
+  userOf?: TemplateUser,
 ): { readonly kind: 'removable' } | DiskBlock {
   using trash = Trash.open(base)
   const [pending] = trash?.pendingAround(target.name) ?? []
@@ -24,7 +25,7 @@ export function checkRemovable(
   using parent = base.root.descend(parents)
   if (parent === undefined || !holds(parent, leaf, target)) return { kind: 'removable' }
   using directory = parent.openDirectory(leaf)
-  return blockOf(directory, base, target.name, inUse) ?? { kind: 'removable' }
+  return blockOf(directory, base, target.name, inUse, userOf) ?? { kind: 'removable' }
 }
 
 /**

@@ -2,6 +2,7 @@ import { existsSync, linkSync, mkdirSync, readdirSync, renameSync, rmSync, symli
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { RemovalTarget } from '../../src/snapshot/disk.ts'
 import { loopDeviceOn, runningVMOf } from '../../src/snapshot/in-use.ts'
+import { RecentTemplates } from '../../src/snapshot/recent-templates.ts'
 import * as removal from '../../src/snapshot/remove.ts'
 import { TestBaseDir } from '../support/base-dir.ts'
 import { writeSnapshot, writeTemplate } from '../support/sample-snapshots.ts'
@@ -214,6 +215,27 @@ describe('what is in use', () => {
     })
     rmSync(disk.at('vm'), { recursive: true })
     expect(checkRemovable(template)).toEqual({ kind: 'removable' })
+  })
+
+  test('keeps a template also where the look before the rename missed the one that came to lie over it', () => {
+    const recent = new RecentTemplates()
+    const look = (target: RemovalTarget) => on((base) => removal.checkRemovable(base, target, unused, recent.userOf))
+    const image = writeTemplate(disk.path)
+    const template = disk.target('images/minimal')
+    expect(look(template)).toEqual({ kind: 'removable' })
+    writeSnapshot(disk.path, 'vm', { baseTemplate: image })
+    expect(stage(template)).toMatchObject({ code: 'BaseTemplateInUse' })
+    expect(disk.target('images/minimal').identity).toEqual(template.identity)
+  })
+
+  test('frees a template as soon as the one that lay over it is gone', () => {
+    const recent = new RecentTemplates()
+    const look = (target: RemovalTarget) => on((base) => removal.checkRemovable(base, target, unused, recent.userOf))
+    writeSnapshot(disk.path, 'vm', { baseTemplate: writeTemplate(disk.path) })
+    const template = disk.target('images/minimal')
+    expect(look(template)).toMatchObject({ code: 'BaseTemplateInUse' })
+    rmSync(disk.at('vm'), { recursive: true })
+    expect(look(template)).toEqual({ kind: 'removable' })
   })
 
   test('is seen by the backing file of a loop device', () => {
