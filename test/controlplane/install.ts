@@ -35,7 +35,7 @@ export async function install(cluster: Cluster): Promise<void> {
   const names = definitions
     .filter(({ kind }) => kind === 'CustomResourceDefinition')
     .map(({ metadata }) => metadata.name)
-  await cluster.kubectl(['wait', '--for=condition=Established', 'crd', '--timeout=30s', ...names])
+  await cluster.established(...names)
   await applyStrictly(
     cluster,
     manifestsOf('install.yaml').filter(({ kind }) => !workloads.includes(kind)),

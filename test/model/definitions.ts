@@ -45,7 +45,7 @@ export class Definitions {
     for (const plural of this.deleted) {
       if ((await this.#cluster.get<Definition>('crd', nameOf(plural))) !== undefined) return false
       await this.#cluster.apply(join(manifests, `${plural}.yaml`))
-      await this.#cluster.kubectl(['wait', '--for=condition=Established', 'crd', '--timeout=30s', nameOf(plural)])
+      await this.#cluster.established(nameOf(plural))
       for (const interval of this.#terminating.get(plural) ?? []) interval.toMs = Math.min(interval.toMs, this.#now())
     }
     return true
