@@ -58,8 +58,21 @@ export class Watchman {
     this.#guard(() => {
       if (before === undefined) return
       if (after !== undefined) assertRecordKept(before, after)
-      if (carriesFinalizer(before) && (after === undefined || !carriesFinalizer(after))) this.#freed(machine, before)
+      if (!carriesFinalizer(before) || (after !== undefined && carriesFinalizer(after))) return
+      if (after !== undefined || !this.#wasOvertaken(before)) this.#freed(machine, before)
     })
+  }
+
+  /**
+   * The API server had begun to delete an object without finalizers when the agent added one: it deletes what it had not read. Nobody let go of it,
+   * and the agent has never heard that it was being deleted.
+   */
+  #wasOvertaken({ metadata }: VMSnapshot): boolean {
+    if (metadata.deletionTimestamp !== undefined) return false
+    const now = this.#options.journal.now()
+    const versions = this.#options.snapshots.between(metadata.uid, 0, now)
+    const held = versions.find(({ object }) => object !== undefined && carriesFinalizer(object))
+    return held !== undefined && now - held.atMs < evidenceMs
   }
 
   #guard(run: () => void): void {
