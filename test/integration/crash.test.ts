@@ -73,9 +73,7 @@ describe('an agent that is killed', () => {
     await agent.end('SIGKILL')
 
     writeFileSync(node.path('changed', 'memfile.header'), 'short')
-    await scene.snapshots.patch(scene.key('retained'), [
-      { op: 'replace', path: '/spec/deletionPolicy', value: 'Retain' },
-    ])
+    await scene.retain('retained')
     await scene.delete('deleted', 'retained')
     writeSnapshot(node.baseDir, 'created')
     await scene.create('created', { nodeName: node.name, snapshotName: 'created' })

@@ -42,7 +42,7 @@ test('a deleted snapshot leaves neither directory nor trash', async () => {
 test('Retain keeps the directory, also when it is set at the last moment', async () => {
   await snapshot('kept', 'kept', { deletionPolicy: 'Retain' })
   await snapshot('braked')
-  await scene.snapshots.patch(scene.key('braked'), [{ op: 'replace', path: '/spec/deletionPolicy', value: 'Retain' }])
+  await scene.retain('braked')
   await scene.delete('kept', 'braked')
   await scene.gone('kept')
   await scene.gone('braked')
@@ -115,9 +115,7 @@ describe('what a removal refuses', () => {
     await scene.delete('kernels')
     await scene.reason('kernels', 'DeletionBlocked', 'NotASnapshot')
     expect(existsSync(node.path('kernels', 'vmlinux'))).toBe(true)
-    await scene.snapshots.patch(scene.key('kernels'), [
-      { op: 'replace', path: '/spec/deletionPolicy', value: 'Retain' },
-    ])
+    await scene.retain('kernels')
     await scene.gone('kernels')
     expect(existsSync(node.path('kernels', 'vmlinux'))).toBe(true)
   })

@@ -1,7 +1,7 @@
 // An agent as its own process, on a node and a base directory that a test made for it.
 import { type ProgramOptions, ProgramProcess } from './program-process.ts'
 
-export interface AgentOptions extends Pick<ProgramOptions, 'logFile' | 'through' | 'program'> {
+export interface AgentOptions extends Pick<ProgramOptions, 'logFile' | 'through' | 'program' | 'nodeFlags'> {
   readonly nodeName: string
   readonly baseDir: string
   readonly kubeconfig: string

@@ -20,6 +20,8 @@ export interface ProgramOptions {
   readonly through?: readonly string[]
   /** file of the program */
   readonly program?: string
+  /** of Node itself */
+  readonly nodeFlags?: readonly string[]
 }
 
 export interface Exit {
@@ -32,9 +34,9 @@ export class ProgramProcess {
   readonly #child: ChildProcess
   readonly #logFile: string
 
-  constructor({ args, env, logFile, through = [], program = main }: ProgramOptions) {
+  constructor({ args, env, logFile, through = [], program = main, nodeFlags = [] }: ProgramOptions) {
     this.#logFile = logFile
-    const [command = process.execPath, ...rest] = [...through, process.execPath, program, ...args]
+    const [command = process.execPath, ...rest] = [...through, process.execPath, ...nodeFlags, program, ...args]
     const log = openSync(logFile, 'a')
     this.#child = spawn(command, rest, { env: { PATH: process.env.PATH, ...env }, stdio: ['ignore', log, log] })
     closeSync(log)

@@ -109,6 +109,11 @@ export class Scene {
     )
   }
 
+  async retain(name: string): Promise<void> {
+    const operation = { op: 'replace', path: '/spec/deletionPolicy', value: 'Retain' } as const
+    await this.snapshots.patch(this.key(name), [operation])
+  }
+
   async addFinalizer(name: string, finalizer: string): Promise<void> {
     const finalizers = (await this.get(name))?.metadata.finalizers ?? []
     const value = [...finalizers, finalizer]
@@ -152,7 +157,10 @@ export class TestNode {
   }
 
   /** `flags` come after the quick ones, so that they win. */
-  start(flags: readonly string[] = [], how: Pick<AgentOptions, 'through' | 'program'> = {}): AgentProcess {
+  start(
+    flags: readonly string[] = [],
+    how: Pick<AgentOptions, 'through' | 'program' | 'nodeFlags'> = {},
+  ): AgentProcess {
     const agent = new AgentProcess({
       nodeName: this.name,
       baseDir: this.baseDir,
