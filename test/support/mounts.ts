@@ -77,6 +77,12 @@ export class Mounts {
   }
 }
 
+/** On a file; takes it down. */
+export function loopDevice(file: string): () => void {
+  const device = execFileSync('losetup', ['--find', '--show', file], { encoding: 'utf8' }).trim()
+  return () => void execFileSync('losetup', ['--detach', device])
+}
+
 /** Sparse. XFS makes none below 300 MiB. */
 export function makeImage(path: string, type: FileSystem = 'ext4', mebibytes = type === 'xfs' ? 300 : 24): string {
   execFileSync('truncate', ['-s', `${mebibytes}M`, path])
