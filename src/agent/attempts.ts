@@ -23,7 +23,8 @@ export class Attempts {
   readonly #refusalMs: number
   readonly #barriers = new Map<string, Barrier>()
   readonly #refusals = new Map<string, Refusal>()
-  readonly #over = new Set<string>()
+  /** uid -> resourceVersion */
+  readonly #over = new Map<string, string | undefined>()
 
   /** `refusalMs`: for so long an attempt that the disk refused is not repeated. */
   constructor(refusalMs: number) {
@@ -63,13 +64,14 @@ export class Attempts {
     return refusal === undefined || performance.now() > refusal.untilMs ? undefined : refusal.why
   }
 
-  /** The finalizer is freed. */
-  letGo(uid: string): void {
-    this.#over.add(uid)
+  /** The finalizer of what was read so is freed. */
+  letGo({ metadata }: VMSnapshot): void {
+    this.#over.set(metadata.uid, metadata.resourceVersion)
   }
 
-  isOver(uid: string): boolean {
-    return this.#over.has(uid)
+  /** Let go of, and the watch has not told of it yet. */
+  isOver({ metadata }: VMSnapshot): boolean {
+    return this.#over.has(metadata.uid) && this.#over.get(metadata.uid) === metadata.resourceVersion
   }
 
   forget(uid: string): void {

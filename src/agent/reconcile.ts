@@ -64,8 +64,7 @@ export class Reconciler {
     const { store, rescanIntervalMs } = this.#options
     const object = store.get(key)
     this.#related.wake(key, object, (uid) => this.#forget(uid))
-    // Until the watch tells of it, the store has it as it was.
-    if (object !== undefined && this.#attempts.isOver(object.metadata.uid)) return undefined
+    if (object !== undefined && this.#attempts.isOver(object)) return undefined
     if (object === undefined || !isDeletion(object)) this.#turns.give(key)
     else if (!this.#turns.take(key, treeOf(object.spec.snapshotName))) return { requeueAfterMs: rescanIntervalMs }
     return object === undefined ? undefined : this.#pass(key, object, context)
@@ -233,9 +232,7 @@ export class Reconciler {
   }
 
   #letGo(key: string, object: VMSnapshot): Promise<Requeue | undefined> {
-    return this.#patch(key, removeFinalizer(object, DIRECTORY_FINALIZER), () =>
-      this.#attempts.letGo(object.metadata.uid),
-    )
+    return this.#patch(key, removeFinalizer(object, DIRECTORY_FINALIZER), () => this.#attempts.letGo(object))
   }
 
   /** A failed `test` of the patch means that the store is behind: the event under way brings the next pass. */

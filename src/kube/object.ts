@@ -68,15 +68,24 @@ export function addFinalizer({ metadata }: KubeObject, finalizer: string): reado
       { op: 'add', path: '/metadata/finalizers', value: [finalizer] },
     ]
   }
-  return [uid, { op: 'add', path: '/metadata/finalizers/-', value: finalizer }]
+  return [
+    uid,
+    // Also against an earlier write of our own that the reader had not heard of: the API server takes an entry twice.
+    { op: 'test', path: '/metadata/finalizers', value: metadata.finalizers },
+    { op: 'add', path: '/metadata/finalizers/-', value: finalizer },
+  ]
 }
 
 /** Takes one finalizer away, testing that it stands where it was read. No operations where it does not stand. */
 export function removeFinalizer({ metadata }: KubeObject, finalizer: string): readonly JSONPatchOperation[] {
-  const index = metadata.finalizers?.indexOf(finalizer) ?? -1
-  if (index < 0) return []
-  const path = `/metadata/finalizers/${index}`
-  return [testUid(metadata.uid), { op: 'test', path, value: finalizer }, { op: 'remove', path }]
+  const standing = (metadata.finalizers ?? []).flatMap((entry, index) => (entry === finalizer ? [index] : []))
+  if (standing.length === 0) return []
+  // From the last, so that no place moves before its turn.
+  const removals = standing.reverse().flatMap((index) => {
+    const path = `/metadata/finalizers/${index}`
+    return [{ op: 'test', path, value: finalizer } as const, { op: 'remove', path } as const]
+  })
+  return [testUid(metadata.uid), ...removals]
 }
 
 /** Lets a patch through only on the very object that was read, in the very state that was read. */

@@ -21,6 +21,18 @@ test('an attempt that the disk refused is not repeated for a while', () => {
   }
 })
 
+test('what was let go of is over until the watch tells something new of it', () => {
+  const attempts = new Attempts(1_000)
+  const object = aVMSnapshot().build()
+  const later = { ...object, metadata: { ...object.metadata, resourceVersion: 'later' } }
+  expect(attempts.isOver(object)).toBe(false)
+  attempts.letGo(object)
+  expect(attempts.isOver(object)).toBe(true)
+  expect(attempts.isOver(later)).toBe(false)
+  attempts.forget(object.metadata.uid)
+  expect(attempts.isOver(object)).toBe(false)
+})
+
 test('a barrier is passed by the object that carries its token, until it ends or has aged', () => {
   vi.useFakeTimers()
   try {

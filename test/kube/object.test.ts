@@ -27,7 +27,11 @@ describe('addFinalizer()', () => {
 
   test('appends to those of others', () => {
     const object = { metadata: { ...metadata, finalizers: ['x'] } }
-    expect(addFinalizer(object, 'f')).toEqual([uid, { op: 'add', path: '/metadata/finalizers/-', value: 'f' }])
+    expect(addFinalizer(object, 'f')).toEqual([
+      uid,
+      { op: 'test', path: '/metadata/finalizers', value: ['x'] },
+      { op: 'add', path: '/metadata/finalizers/-', value: 'f' },
+    ])
   })
 })
 
@@ -36,6 +40,15 @@ describe('removeFinalizer()', () => {
     const path = '/metadata/finalizers/1'
     const object = { metadata: { ...metadata, finalizers: ['x', 'f'] } }
     expect(removeFinalizer(object, 'f')).toEqual([uid, { op: 'test', path, value: 'f' }, { op: 'remove', path }])
+  })
+
+  test('takes one that stands twice away at both places', () => {
+    const object = { metadata: { ...metadata, finalizers: ['f', 'x', 'f'] } }
+    const at = (index: number) => [
+      { op: 'test', path: `/metadata/finalizers/${index}`, value: 'f' },
+      { op: 'remove', path: `/metadata/finalizers/${index}` },
+    ]
+    expect(removeFinalizer(object, 'f')).toEqual([uid, ...at(2), ...at(0)])
   })
 
   test('does nothing where it does not stand', () => {
