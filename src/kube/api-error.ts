@@ -85,13 +85,19 @@ export function kindOf(status: number, reason: string | undefined, hasRetryAfter
   }
 }
 
-/** Retry-After in milliseconds: seconds, or an HTTP date. Undefined where it is neither. */
+/** A server that asks for more is asked again after this time: its clock may be another one. */
+const longestRetryAfterMs = 60_000
+
+/** Retry-After in milliseconds, a minute at most: seconds, or an HTTP date. Undefined where it is neither. */
 export function parseRetryAfter(value: string | undefined, nowMs: number): number | undefined {
-  if (value === undefined) return undefined
-  if (/^\d{1,9}$/.test(value)) return Number(value) * 1000
+  const afterMs = millisecondsOf(value ?? '', nowMs)
+  return Number.isNaN(afterMs) ? undefined : Math.min(longestRetryAfterMs, Math.max(0, afterMs))
+}
+
+function millisecondsOf(value: string, nowMs: number): number {
+  if (/^\d+$/.test(value)) return Number(value) * 1000
   // Date.parse takes nearly anything; an HTTP date begins with the day of the week.
-  const at = /^[A-Z][a-z]{2}, /.test(value) ? Date.parse(value) : Number.NaN
-  return Number.isNaN(at) ? undefined : Math.max(0, at - nowMs)
+  return /^[A-Z][a-z]{2}, /.test(value) ? Date.parse(value) - nowMs : Number.NaN
 }
 
 function statusFields(body: unknown): { reason?: string; message?: string; causes: readonly string[] } {

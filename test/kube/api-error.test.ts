@@ -29,10 +29,12 @@ describe('errorOf()', () => {
   })
 })
 
-test('parseRetryAfter() reads seconds and dates, and nothing else', () => {
+test('parseRetryAfter() reads seconds and dates, a minute at most, and nothing else', () => {
   const now = Date.parse('2026-01-01T00:00:00Z')
   expect(parseRetryAfter('3', now)).toBe(3_000)
   expect(parseRetryAfter('Thu, 01 Jan 2026 00:00:05 GMT', now)).toBe(5_000)
   expect(parseRetryAfter('Wed, 31 Dec 2025 00:00:00 GMT', now)).toBe(0)
+  for (const long of ['61', '999999999', '9'.repeat(400), 'Fri, 02 Jan 2026 00:00:00 GMT'])
+    expect(parseRetryAfter(long, now)).toBe(60_000)
   for (const rubbish of [undefined, '', 'soon', '-1', '1e9']) expect(parseRetryAfter(rubbish, now)).toBeUndefined()
 })
