@@ -32,3 +32,16 @@ export async function pause(delayMs: number, signal: AbortSignal, clock: Clock =
   cancel()
   signal.removeEventListener('abort', end)
 }
+
+/** Settles as `work` does, or rejects with the signal's reason where that comes before; what becomes of `work` then, nobody hears. */
+export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>()
+  const abort = () => reject(signal.reason)
+  if (signal.aborted) abort()
+  signal.addEventListener('abort', abort, { once: true })
+  try {
+    return await Promise.race([promise, work])
+  } finally {
+    signal.removeEventListener('abort', abort)
+  }
+}

@@ -13,6 +13,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { APIError } from './api-error.ts'
 import { backoffMs } from './backoff.ts'
+import { unlessAborted } from './clock.ts'
 import { type List, ListWatch, type ListWatchOptions, type WatchEvent } from './list-watch.ts'
 import type { Logger } from './log.ts'
 import type { KubeObject } from './object.ts'
@@ -22,9 +23,20 @@ import { isOlder } from './watch-format.ts'
 
 export type { Store } from './store.ts'
 
+/** Why a list or a watch is followed by another: `expired`, what it would go on from is too old; `refused`, the server wants none of it; `failed`, half an answer or none. */
+export type RestartReason = 'ended' | 'endedAtOnce' | 'expired' | 'throttled' | 'refused' | 'failed'
+
+/** For metrics. */
+export interface InformerObserver {
+  /** the store holds all that there is, as initial events or pages told it */
+  listed(): void
+  restarted(reason: RestartReason): void
+}
+
 export interface InformerOptions<T> extends ListWatchOptions<T> {
   readonly indexers?: Indexers<T>
   readonly log: Logger
+  readonly observer?: InformerObserver
 }
 
 const backoff = { initialMs: 200, maximumMs: 10_000 }
@@ -71,40 +83,33 @@ export class Informer<T extends KubeObject> {
   }
 
   /** Resolves with the first list; rejects with the signal's reason when that comes before. */
-  async waitForSync(signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted()
-    const aborted = Promise.withResolvers<never>()
-    const abort = () => aborted.reject(signal.reason)
-    signal.addEventListener('abort', abort, { once: true })
-    try {
-      await Promise.race([this.#synced.promise, aborted.promise])
-    } finally {
-      signal.removeEventListener('abort', abort)
-    }
+  waitForSync(signal: AbortSignal): Promise<void> {
+    return unlessAborted(this.#synced.promise, signal)
   }
 
   /** Follows the collection until `signal` is aborted, then resolves. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      try {
-        await this.#turn(signal)
-      } catch (error) {
-        if (signal.aborted) return
-        await this.#recover(error, signal)
-      }
+      const startedAt = performance.now()
+      const end = await this.#turn(signal).catch((error) => asAPIError(error))
+      if (signal.aborted) return
+      const lastedMs = performance.now() - startedAt
+      // Whoever asks so rarely is not hot, and a watch that was well for long, with nothing to tell, owes no pause for what was before.
+      if (lastedMs > backoff.maximumMs) this.#failures = 0
+      if (end !== undefined) await this.#recover(end, signal)
+      // A watch that ends at once is a failure in disguise, whatever it brought: without a pause the loop would spin.
+      else if (lastedMs < 1_000) await this.#fail('endedAtOnce', 'the watch ended at once', signal)
+      else this.#options.observer?.restarted('ended')
     }
   }
 
   /** From a request to the end of its watch. */
-  async #turn(signal: AbortSignal): Promise<void> {
-    const startedAt = performance.now()
+  async #turn(signal: AbortSignal): Promise<undefined> {
     const onProgress = () => {
       this.#failures = 0
     }
     if (this.#position === undefined && this.#asksForInitialEvents) await this.#watchFromNothing(onProgress, signal)
     else await this.#watchOn(onProgress, signal)
-    // A watch that ends at once is a failure in disguise, whatever it brought: without a pause the loop would spin.
-    if (performance.now() - startedAt < 1_000) await this.#fail('the watch ended at once', signal)
   }
 
   get #asksForInitialEvents(): boolean {
@@ -151,16 +156,24 @@ export class Informer<T extends KubeObject> {
     )
   }
 
-  async #recover(error: unknown, signal: AbortSignal): Promise<void> {
-    const failure = error instanceof APIError ? error : new APIError('Transient', String(error), {}, error)
-    if (failure.kind === 'Gone') {
-      this.#position = undefined
-      if (performance.now() - this.#listedAtMs > freshListMs) return
+  async #recover(failure: APIError, signal: AbortSignal): Promise<void> {
+    const reason = reasonOf(failure)
+    if (reason === 'expired' && this.#leavesOldPosition()) {
+      this.#options.observer?.restarted(reason)
+      return
     }
-    await this.#fail(failure.message, signal, failure.retryAfterMs)
+    await this.#fail(reason, failure.message, signal, failure.retryAfterMs)
   }
 
-  async #fail(why: string, signal: AbortSignal, retryAfterMs = 0): Promise<void> {
+  /** Whether a list may follow at once: what a new list gave, and what had no position to begin with, will not be better for it. */
+  #leavesOldPosition(): boolean {
+    const isOld = this.#position !== undefined && performance.now() - this.#listedAtMs > freshListMs
+    this.#position = undefined
+    return isOld
+  }
+
+  async #fail(reason: RestartReason, why: string, signal: AbortSignal, retryAfterMs = 0): Promise<void> {
+    this.#options.observer?.restarted(reason)
     this.#failures++
     const delayMs = Math.round(retryAfterMs + backoffMs(this.#failures, backoff))
     this.#options.log.warn(
@@ -178,6 +191,7 @@ export class Informer<T extends KubeObject> {
     this.#listedAtMs = performance.now()
     this.#brokenInitialEvents = 0
     this.#hasSynced = true
+    this.#options.observer?.listed()
     this.#synced.resolve()
   }
 
@@ -233,5 +247,22 @@ export class Informer<T extends KubeObject> {
 
   #handOut(key: ObjectKey): void {
     for (const handler of this.#handlers) handler(key)
+  }
+}
+
+function asAPIError(error: unknown): APIError {
+  return error instanceof APIError ? error : new APIError('Transient', String(error), {}, error)
+}
+
+function reasonOf({ kind }: APIError): RestartReason {
+  switch (kind) {
+    case 'Gone':
+      return 'expired'
+    case 'TooManyRequests':
+      return 'throttled'
+    case 'Transient':
+      return 'failed'
+    default:
+      return 'refused'
   }
 }

@@ -99,6 +99,12 @@ export class ControlPlane {
     await this.#apiServer?.kill()
   }
 
+  /** SIGSTOP: it hangs, until SIGCONT. */
+  signalEtcd(signal: 'SIGSTOP' | 'SIGCONT'): void {
+    const { pid } = this.#etcd ?? {}
+    if (pid !== undefined) process.kill(pid, signal)
+  }
+
   /** Makes etcd forget every revision but the newest. */
   async compact(): Promise<void> {
     const { header } = (await this.#askEtcd('range', { key: 'AA==', limit: '1' })) as { header: { revision: string } }
@@ -205,11 +211,12 @@ export class ControlPlane {
   }
 
   async #until(program: Program, isReady: () => Promise<boolean>): Promise<void> {
-    const deadline = Date.now() + readyMs
+    const deadline = performance.now() + readyMs
     while (!(await isReady())) {
       const broken = [this.#etcd, program].find((needed) => needed?.isRunning === false)
       if (broken !== undefined) throw new Error(`${broken.name} ended:\n${broken.tail}`)
-      if (Date.now() > deadline) throw new Error(`${program.name} is not ready after ${readyMs} ms:\n${program.tail}`)
+      if (performance.now() > deadline)
+        throw new Error(`${program.name} is not ready after ${readyMs} ms:\n${program.tail}`)
       await sleep(50)
     }
   }

@@ -15,13 +15,16 @@ export interface Seen {
   /** a watch that asks for what there is first */
   readonly isInitial: boolean
   readonly authorization: string | undefined
+  readonly userAgent: string | undefined
 }
 
 export type Fault =
   /** the connection is reset, after so many bytes of the body; none: before the answer */
   | { readonly kind: 'reset'; readonly afterBytes?: number }
-  /** the request is taken and nothing ever comes */
-  | { readonly kind: 'silence' }
+  /** the connection is ended by the other side, and by that side only, after so many bytes of the body */
+  | { readonly kind: 'halfClose'; readonly afterBytes: number }
+  /** the request is taken and nothing ever comes; where it reaches the server, that acts on it */
+  | { readonly kind: 'silence'; readonly reachesServer?: boolean }
   /** the body comes byte by byte */
   | { readonly kind: 'trickle'; readonly bytesPerSecond: number }
   | {
@@ -37,10 +40,15 @@ export type Fault =
 
 export type Script = (seen: Seen) => Fault | undefined
 
+/** Of a server without initial events: a few objects are several pages. */
+const smallPage = '3'
+
 export class FaultProxy {
   /** asked for each request; undefined lets it through */
   script: Script = () => undefined
-  /** changes the target of a request before it goes on, such as its page size */
+  /** whose requests meet a server that knows no initial events and lists in small pages, whatever the script does */
+  isOldServerFor: (seen: Seen) => boolean = () => false
+  /** sees, and may change, the target of a request before it goes on */
   rewrite: (url: URL) => void = () => {}
   readonly requests: Seen[] = []
   readonly #coordinates: Coordinates
@@ -116,14 +124,16 @@ export class FaultProxy {
       isWatch,
       isInitial: url.searchParams.get('sendInitialEvents') === 'true',
       authorization: request.headers.authorization,
+      userAgent: request.headers['user-agent'],
     }
     this.requests.push(seen)
     response.on('error', () => {})
     if (this.#isFrozen) return
-    const fault = this.script(seen)
+    const fault = this.#faultOf(seen)
     switch (fault?.kind) {
       case 'silence':
-        return
+        if (!fault.reachesServer) return
+        break
       case 'reset':
         if (fault.afterBytes === undefined) {
           this.#reset(request)
@@ -143,9 +153,25 @@ export class FaultProxy {
     this.#forward(request, response, url, fault)
   }
 
+  #faultOf(seen: Seen): Fault | undefined {
+    if (this.isOldServerFor(seen)) {
+      if (seen.isInitial) return { kind: 'answer', status: 422 }
+      if (seen.url.searchParams.has('limit')) seen.url.searchParams.set('limit', smallPage)
+    }
+    return this.script(seen)
+  }
+
   /** TLS sockets cannot be reset, the ones below them can. */
-  #reset({ socket }: IncomingMessage): void {
-    for (const raw of this.#sockets) if (raw.remotePort === socket.remotePort) raw.resetAndDestroy()
+  #below({ socket }: IncomingMessage): readonly Socket[] {
+    return [...this.#sockets].filter(({ remotePort }) => remotePort === socket.remotePort)
+  }
+
+  #reset(request: IncomingMessage): void {
+    for (const raw of this.#below(request)) raw.resetAndDestroy()
+  }
+
+  #halfClose(request: IncomingMessage): void {
+    for (const raw of this.#below(request)) raw.end()
   }
 
   #forward(request: IncomingMessage, response: ServerResponse, url: URL, fault: Fault | undefined): void {
@@ -159,9 +185,14 @@ export class FaultProxy {
       if (this.#isFrozen) answer.pause()
       answer.once('close', () => this.#paused.splice(this.#paused.indexOf(answer), 1))
       answer.on('error', () => request.socket.destroy())
+      if (fault?.kind === 'silence') {
+        answer.resume()
+        return
+      }
       response.writeHead(answer.statusCode ?? 502, answer.headers)
       response.flushHeaders()
-      passOn(answer, response, () => this.#reset(request), fault).catch(() => request.socket.destroy())
+      const cut = () => (fault?.kind === 'reset' ? this.#reset(request) : this.#halfClose(request))
+      passOn(answer, response, cut, fault).catch(() => request.socket.destroy())
     })
     request.pipe(onward)
   }
@@ -170,12 +201,13 @@ export class FaultProxy {
 async function passOn(
   answer: IncomingMessage,
   response: ServerResponse,
-  reset: () => void,
+  cut: () => void,
   fault: Fault | undefined,
 ): Promise<void> {
   switch (fault?.kind) {
     case 'reset':
-      return resetAfter(answer, response, reset, fault.afterBytes ?? 0)
+    case 'halfClose':
+      return cutAfter(answer, response, cut, fault.afterBytes ?? 0)
     case 'trickle':
       return trickle(answer, response, fault.bytesPerSecond)
     case 'lines':
@@ -185,10 +217,10 @@ async function passOn(
   }
 }
 
-async function resetAfter(
+async function cutAfter(
   answer: IncomingMessage,
   response: ServerResponse,
-  reset: () => void,
+  cut: () => void,
   bytes: number,
 ): Promise<void> {
   let left = bytes
@@ -197,9 +229,9 @@ async function resetAfter(
     left -= part.length
     response.write(part)
     if (left === 0) {
-      // What was written has to be on its way before the reset, or it takes that along.
+      // What was written has to be on its way before a reset, or that takes it along.
       await sleep(50)
-      reset()
+      cut()
       return
     }
   }

@@ -1,24 +1,19 @@
 // An informer on the real API server through a proxy that breaks things, with a writer beside it and the question whether both agree.
 import { randomUUID } from 'node:crypto'
-import { API_VERSION } from '../../src/api/group.ts'
-import { type VMSnapshot, vmSnapshotResource } from '../../src/api/vmsnapshot.ts'
-import { Connection } from '../../src/kube/connection.ts'
 import type { CredentialOptions } from '../../src/kube/credentials.ts'
-import { Informer } from '../../src/kube/informer.ts'
-import { Client, keyOf } from '../../src/kube/resource.ts'
 import type { Cluster } from '../controlplane/cluster.ts'
 import { FaultProxy } from './fault-proxy.ts'
+import { type Counted, countedConnection, type Follower, InformerFollower, idleMs } from './follower.ts'
+import { Population } from './population.ts'
 import { until } from './until.ts'
 
-/** Short enough for a test: a stall is noticed after this time. */
-export const idleMs = 2_000
 /**
  * The informer agrees with a fresh list so long after a fault cleared, at the latest: a stall that has just begun (idleMs), the longest pause
  * between two tries (12.5 s) and a list.
  */
 export const convergenceMs = idleMs + 12_500 + 2_000
-
-const log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
+/** Where the machine is so busy that a try gets no answer within idleMs, another pause comes on top: this is against hangs. */
+const hangMs = 4 * convergenceMs
 
 export interface HarnessOptions {
   /** how the informer reaches the proxy at this address, and who it is there; the administrator unless told */
@@ -27,119 +22,61 @@ export interface HarnessOptions {
   readonly prepare?: (proxy: FaultProxy) => void
 }
 
-const tokenFor = (cluster: Cluster) => (server: string) => {
+/** The administrator's, at the proxy. */
+export function credentialsAt(cluster: Cluster, server: string): CredentialOptions {
   const name = `proxy-${randomUUID().slice(0, 8)}`
   return { kubeconfig: cluster.writeKubeconfig(name, cluster.coordinates.adminToken, server) }
 }
 
 export class InformerHarness {
   readonly proxy: FaultProxy
-  readonly connection: Connection
-  readonly informer: Informer<VMSnapshot>
-  readonly #client: Client<VMSnapshot>
-  readonly #direct: Connection
-  readonly #nodeName = `informer-${randomUUID().slice(0, 8)}`
-  readonly #ending = new AbortController()
-  readonly #running: Promise<void>
-  /** what a reader would know who followed the keys that were handed out, as uid and resourceVersion */
-  readonly #told = new Map<string, string>()
+  readonly population: Population
+  readonly follower: InformerFollower
+  readonly #counted: Counted
 
   private constructor(proxy: FaultProxy, cluster: Cluster, credentials: CredentialOptions) {
     this.proxy = proxy
-    this.#direct = new Connection({ kubeconfig: cluster.adminKubeconfig, userAgent: 'test' })
-    this.#client = new Client(this.#direct, vmSnapshotResource)
-    this.connection = new Connection({ ...credentials, userAgent: 'informer', deadlineMs: idleMs })
-    this.informer = new Informer({
-      connection: this.connection,
-      resource: vmSnapshotResource,
-      fieldSelector: `spec.nodeName=${this.#nodeName}`,
-      idleMs,
-      log,
+    this.population = new Population(cluster)
+    this.#counted = countedConnection(credentials, 'informer')
+    this.follower = new InformerFollower(this.#counted.connection, {
+      fieldSelector: this.population.fieldSelector,
     })
-    this.informer.onChange((key) => {
-      const object = this.informer.store.get(key)
-      if (object === undefined) this.#told.delete(key)
-      else this.#told.set(key, identityOf(object))
-    })
-    this.#running = this.informer.run(this.#ending.signal)
   }
 
-  static async start(
-    cluster: Cluster,
-    { credentials = tokenFor(cluster), prepare = () => {} }: HarnessOptions = {},
-  ): Promise<InformerHarness> {
+  static async start(cluster: Cluster, { credentials, prepare = () => {} }: HarnessOptions = {}) {
     const proxy = await FaultProxy.start(cluster.coordinates)
     prepare(proxy)
-    return new InformerHarness(proxy, cluster, credentials(proxy.server))
+    return new InformerHarness(proxy, cluster, credentials?.(proxy.server) ?? credentialsAt(cluster, proxy.server))
   }
 
-  #nameOf(name: string): string {
-    return `${this.#nodeName}-${name}`
+  /** Requests that the informer has made, but for one that may be under way. */
+  get requests(): number {
+    return this.#counted.ended()
   }
 
-  create(name: string): Promise<VMSnapshot> {
-    const spec = { nodeName: this.#nodeName, snapshotName: name }
-    const object = { apiVersion: API_VERSION, kind: 'VMSnapshot', metadata: { name: this.#nameOf(name) }, spec }
-    return this.#client.create(object, 'default')
+  disturb(round: string): Promise<void> {
+    return this.population.disturb(round)
   }
 
-  async change(name: string): Promise<void> {
-    const value = { changed: randomUUID().slice(0, 8) }
-    await this.#client.patch(`default/${this.#nameOf(name)}`, [{ op: 'add', path: '/metadata/labels', value }])
+  async converges(deadlineMs = hangMs): Promise<void> {
+    await agrees(this.follower, await this.population.fresh(), deadlineMs)
   }
 
-  delete(name: string): Promise<void> {
-    return this.#client.delete(`default/${this.#nameOf(name)}`)
-  }
-
-  /** One of each: something new, something changed, something gone, and a name used again. */
-  async disturb(round: string): Promise<void> {
-    await Promise.all([`kept-${round}`, `gone-${round}`, `again-${round}`].map((name) => this.create(name)))
-    await this.change(`kept-${round}`)
-    await this.delete(`gone-${round}`)
-    await this.delete(`again-${round}`)
-    await this.create(`again-${round}`)
-  }
-
-  async fresh(): Promise<readonly string[]> {
-    const query = { fieldSelector: `spec.nodeName=${this.#nodeName}` }
-    const path = '/apis/vmsnapshot.io/v1alpha1/namespaces/default/vmsnapshots'
-    const { items } = (await this.#direct.request({ method: 'GET', path, query })) as { items: VMSnapshot[] }
-    return items.map((object) => `${keyOf(object)} ${identityOf(object)}`).sort()
-  }
-
-  get held(): readonly string[] {
-    return this.informer.store
-      .list()
-      .map((object) => `${keyOf(object)} ${identityOf(object)}`)
-      .sort()
-  }
-
-  /** The same as `held` where no key was lost. */
-  get told(): readonly string[] {
-    return [...this.#told].map(([key, identity]) => `${key} ${identity}`).sort()
-  }
-
-  async converges(deadlineMs = convergenceMs): Promise<void> {
-    const fresh = await this.fresh()
-    const expected = JSON.stringify(fresh)
-    await until(
-      `the store is ${expected}`,
-      () => [this.held, this.told],
-      (seen) => this.informer.hasSynced && seen.every((list) => JSON.stringify(list) === expected),
-      { deadlineMs },
-    )
-  }
-
-  async end(): Promise<void> {
-    this.#ending.abort()
-    await this.#running
-    this.connection.close()
-    this.#direct.close()
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.follower.end()
+    this.#counted.connection.close()
+    this.population.close()
     await this.proxy.close()
   }
 }
 
-function identityOf({ metadata }: VMSnapshot): string {
-  return `${metadata.uid} ${metadata.resourceVersion}`
+/** Resolves once it holds, and has told, just these lines. */
+export async function agrees(follower: Follower, lines: readonly string[], deadlineMs = hangMs): Promise<void> {
+  const expected = JSON.stringify(lines)
+  await until(
+    `the store is ${expected}`,
+    () => [follower.held, follower.told],
+    (seen) => follower.hasSynced && seen.every((list) => JSON.stringify(list) === expected),
+    { deadlineMs },
+  )
 }
