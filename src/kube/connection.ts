@@ -2,7 +2,7 @@
 //
 // Flow: credentials are read for each request -> a slot is waited for -> one request under one deadline -> parsed JSON or an APIError.
 // Guarantees: every request ends; an error has a kind; a 401 makes the credentials be read anew once; certificates that changed on disk
-//   are used from the next request on.
+//   are used from the next request on; a log-in plug-in that hangs counts against the deadline, and is killed.
 // Assumptions: one API server address; answers fit into memory (64 MiB at most).
 // Caveats: a request is sent again only when its reused socket had been closed under it, and never a POST.
 
@@ -10,7 +10,8 @@ import type { IncomingMessage } from 'node:http'
 import { Agent, request as httpsRequest } from 'node:https'
 import { APIError, errorOf } from './api-error.ts'
 import { bodyOf, linesOf, parseJSON } from './body.ts'
-import { type CredentialOptions, CredentialSource, type Credentials } from './credentials.ts'
+import { unlessAborted } from './clock.ts'
+import { type CredentialOptions, CredentialSource, type Credentials, defaultDeadlineMs } from './credentials.ts'
 import { Slots } from './slots.ts'
 import { nodeUIDOf } from './token-claim.ts'
 
@@ -50,7 +51,6 @@ export type RequestObserver = (method: Method | 'WATCH', code: number, durationM
 export interface ConnectionOptions extends CredentialOptions {
   readonly userAgent: string
   readonly maxConcurrentRequests?: number
-  readonly deadlineMs?: number
   readonly observer?: RequestObserver
 }
 
@@ -86,7 +86,7 @@ export class Connection {
   async request(request: APIRequest): Promise<unknown> {
     await this.#slots.take(request.signal)
     try {
-      return await this.#withFreshCredentials((credentials) => this.#attempt(request, credentials))
+      return await this.#withFreshCredentials(() => this.#attempt(request))
     } finally {
       this.#slots.give()
     }
@@ -94,7 +94,7 @@ export class Connection {
 
   /** Follows a stream of lines until it ends; resolves at its regular end. Throws APIError. Takes no slot: it lasts. */
   stream(request: StreamRequest): Promise<void> {
-    return this.#withFreshCredentials((credentials) => this.#follow(request, credentials))
+    return this.#withFreshCredentials(() => this.#follow(request))
   }
 
   /** No pooled socket is used any more: those of a frozen connection would stay. What is under way ends by itself, or by its deadline. */
@@ -112,21 +112,21 @@ export class Connection {
     for (const agent of this.#retired) agent.destroy()
   }
 
-  async #withFreshCredentials<T>(attempt: (credentials: Credentials) => Promise<T>): Promise<T> {
+  async #withFreshCredentials<T>(attempt: () => Promise<T>): Promise<T> {
     try {
-      return await attempt(await this.#credentials.read())
+      return await attempt()
     } catch (error) {
       if (!(error instanceof APIError) || error.kind !== 'Unauthorized') throw error
       this.#credentials.reload()
-      return attempt(await this.#credentials.read())
+      return attempt()
     }
   }
 
-  async #attempt(request: APIRequest, credentials: Credentials): Promise<unknown> {
+  async #attempt(request: APIRequest): Promise<unknown> {
     const startedAt = performance.now()
     let code = 0
     try {
-      const response = await this.#exchange(request, credentials)
+      const response = await this.#exchange(request)
       code = response.status
       return response.body
     } catch (error) {
@@ -137,9 +137,9 @@ export class Connection {
     }
   }
 
-  async #exchange(request: APIRequest, credentials: Credentials): Promise<{ status: number; body: unknown }> {
+  async #exchange(request: APIRequest): Promise<{ status: number; body: unknown }> {
     const name = `${request.method} ${request.path}`
-    const deadlineMs = request.deadlineMs ?? this.#options.deadlineMs ?? 30_000
+    const deadlineMs = request.deadlineMs ?? this.#options.deadlineMs ?? defaultDeadlineMs
     const ending = new AbortController()
     const timer = setTimeout(
       () => ending.abort(new APIError('Transient', `${name}: no answer within ${deadlineMs} ms`)),
@@ -147,7 +147,7 @@ export class Connection {
     )
     const signal = request.signal ? AbortSignal.any([request.signal, ending.signal]) : ending.signal
     try {
-      const response = await this.#send(request, credentials, signal)
+      const response = await this.#send(request, signal)
       const status = response.statusCode ?? 0
       const body = parseJSON(name, await bodyOf(response, signal), status)
       if (status < 200 || status > 299) throw errorOf(name, status, response.headers['retry-after'], body)
@@ -159,7 +159,7 @@ export class Connection {
     }
   }
 
-  async #follow(request: StreamRequest, credentials: Credentials): Promise<void> {
+  async #follow(request: StreamRequest): Promise<void> {
     const name = `WATCH ${request.path}`
     const startedAt = performance.now()
     const ending = new AbortController()
@@ -179,7 +179,7 @@ export class Connection {
     let code = 0
     try {
       const { path, query } = request
-      const response = await this.#send({ method: 'GET', path, query }, credentials, signal)
+      const response = await this.#send({ method: 'GET', path, query }, signal)
       code = response.statusCode ?? 0
       if (code !== 200)
         throw errorOf(
@@ -201,7 +201,9 @@ export class Connection {
     }
   }
 
-  async #send(request: APIRequest, credentials: Credentials, signal: AbortSignal): Promise<IncomingMessage> {
+  async #send(request: APIRequest, signal: AbortSignal): Promise<IncomingMessage> {
+    // A plug-in may take long to give them, or never do.
+    const credentials = await unlessAborted(this.#credentials.read(), signal)
     const send = () => {
       if (this.#isClosed) throw new APIError('Transient', 'the connection is closed')
       return sendOnce(request, credentials, this.#agentFor(credentials), this.#options.userAgent, signal)

@@ -1,5 +1,6 @@
 // Where the API server is and who we are, read by @kubernetes/client-node's KubeConfig: kubeconfig files, in-cluster files, exec plug-ins.
 // Its hook for connection options is called with freshly read certificates; we take them from there and build no undici agent.
+import { type SpawnOptions, spawn } from 'node:child_process'
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import type { AgentOptions } from 'node:https'
 import { dirname, resolve } from 'node:path'
@@ -27,7 +28,11 @@ export interface CredentialOptions {
   readonly kubeconfig: string | undefined
   /** what stands before the paths of a Pod's files: a directory that looks like a Pod's root */
   readonly podRoot?: string
+  /** of a request, and of an exec plug-in; 30 s unless told */
+  readonly deadlineMs?: number
 }
+
+export const defaultDeadlineMs = 30_000
 
 /** Reads credentials anew for each request; `reload` forgets what the library keeps (it caches a token file for 60 s). */
 export class CredentialSource {
@@ -65,8 +70,9 @@ export class CredentialSource {
   }
 }
 
-function load({ kubeconfig, podRoot = '' }: CredentialOptions): CapturingKubeConfig {
+function load({ kubeconfig, podRoot = '', deadlineMs = defaultDeadlineMs }: CredentialOptions): CapturingKubeConfig {
   const config = new CapturingKubeConfig()
+  boundPlugins(config, deadlineMs)
   if (kubeconfig === undefined) loadInCluster(config, podRoot)
   else loadFile(config, kubeconfig)
   const server = config.getCurrentCluster()?.server
@@ -74,6 +80,14 @@ function load({ kubeconfig, podRoot = '' }: CredentialOptions): CapturingKubeCon
     throw new Error(`kubeconfig ${kubeconfig}: the current context ${config.getCurrentContext()} names no cluster`)
   if (!server.startsWith('https://')) throw new Error(`the API server must be reached by https, not ${server}`)
   return config
+}
+
+/** The library would wait for an exec plug-in for ever; how it starts one is its own, and no type tells of it. */
+function boundPlugins(config: KubeConfig, deadlineMs: number): void {
+  const authenticators: readonly { execFn?: unknown }[] = Reflect.get(config, 'authenticators')
+  const bounded = (command: string, args: readonly string[] | undefined, options: SpawnOptions) =>
+    spawn(command, args ?? [], { ...options, timeout: deadlineMs, killSignal: 'SIGKILL' })
+  for (const authenticator of authenticators) if (authenticator.execFn !== undefined) authenticator.execFn = bounded
 }
 
 function loadFile(config: KubeConfig, path: string): void {
