@@ -14,7 +14,13 @@ import { Client, keyOf } from '../kube/resource.ts'
 import { openDisk } from '../snapshot/pool.ts'
 import { StatusServer } from '../telemetry/http.ts'
 import { createLogger, type Logger } from '../telemetry/log.ts'
-import { observeEvents, observeLoop, observeRequests, tellLoopAtScrape } from '../telemetry/observers.ts'
+import {
+  observeEvents,
+  observeInformer,
+  observeLoop,
+  observeRequests,
+  tellLoopAtScrape,
+} from '../telemetry/observers.ts'
 import { createMetrics } from '../telemetry/process.ts'
 import type { MetricsRegistry } from '../telemetry/registry.ts'
 import { followSignals } from '../telemetry/signals.ts'
@@ -94,8 +100,15 @@ function wire(config: AgentConfig, connection: Connection, log: Logger, metrics:
     fieldSelector: selectors.own,
     indexers: claimIndexers,
     log,
+    observer: observeInformer(metrics, vmSnapshotResource),
   })
-  const nodes = new Informer({ connection, resource: vmSnapshotNodeResource, fieldSelector: selectors.node, log })
+  const nodes = new Informer({
+    connection,
+    resource: vmSnapshotNodeResource,
+    fieldSelector: selectors.node,
+    log,
+    observer: observeInformer(metrics, vmSnapshotNodeResource),
+  })
   const { store } = objects
   const hints = new Hints({
     names: () => store.list().map(({ spec }) => spec.snapshotName),

@@ -11,10 +11,16 @@ import { definitionReads } from '../kube/definitions.ts'
 import { EventRecorder } from '../kube/events.ts'
 import { Informer } from '../kube/informer.ts'
 import { LeaderElector, type Term } from '../kube/leader.ts'
-import { Client } from '../kube/resource.ts'
+import { Client, type Resource } from '../kube/resource.ts'
 import { StatusServer } from '../telemetry/http.ts'
 import { createLogger, type Logger } from '../telemetry/log.ts'
-import { observeEvents, observeLoop, observeRequests, tellLoopAtScrape } from '../telemetry/observers.ts'
+import {
+  observeEvents,
+  observeInformer,
+  observeLoop,
+  observeRequests,
+  tellLoopAtScrape,
+} from '../telemetry/observers.ts'
 import { createMetrics } from '../telemetry/process.ts'
 import type { MetricsRegistry } from '../telemetry/registry.ts'
 import { followSignals } from '../telemetry/signals.ts'
@@ -86,7 +92,7 @@ interface Connections {
 /** Everything that the process consists of, joined and not yet running. */
 function wire(config: ControllerConfig, connections: Connections, log: Logger, metrics: MetricsRegistry) {
   const { connection, leaseConnection } = connections
-  const informers = inform(config, connection, log)
+  const informers = inform(config, connection, log, metrics)
   const { VMSnapshotSets: sets, VMSnapshots: snapshots, VMSnapshotNodes: records, Nodes: nodes, Pods: pods } = informers
   const stores = {
     sets: sets.store,
@@ -162,19 +168,28 @@ function wire(config: ControllerConfig, connections: Connections, log: Logger, m
   return { informers, fleet, elector, leadTerm, recorder, metrics, readyz }
 }
 
-function inform({ namespace, agentSelector }: ControllerConfig, connection: Connection, log: Logger) {
+function inform(
+  { namespace, agentSelector }: ControllerConfig,
+  connection: Connection,
+  log: Logger,
+  metrics: MetricsRegistry,
+) {
+  const following = <T>(resource: Resource<T>) => ({
+    connection,
+    resource,
+    log,
+    observer: observeInformer(metrics, resource),
+  })
   return {
-    VMSnapshotSets: new Informer({ connection, resource: vmSnapshotSetResource, log }),
-    VMSnapshots: new Informer({ connection, resource: watchedSnapshotResource, indexers: snapshotIndexers, log }),
-    VMSnapshotNodes: new Informer({ connection, resource: vmSnapshotNodeResource, log }),
-    Nodes: new Informer({ connection, resource: clusterNodeResource, log }),
+    VMSnapshotSets: new Informer(following(vmSnapshotSetResource)),
+    VMSnapshots: new Informer({ ...following(watchedSnapshotResource), indexers: snapshotIndexers }),
+    VMSnapshotNodes: new Informer(following(vmSnapshotNodeResource)),
+    Nodes: new Informer(following(clusterNodeResource)),
     Pods: new Informer({
-      connection,
-      resource: agentPodResource,
+      ...following(agentPodResource),
       namespace,
       labelSelector: agentSelector,
       indexers: podIndexers,
-      log,
     }),
   }
 }

@@ -17,6 +17,7 @@ interface Metric {
 }
 
 const loop = 'which loop of the process'
+const resource = 'what is watched, in the plural'
 const requestBuckets = [0.005, 0.02, 0.1, 0.5, 2, 10, 30]
 
 export const metrics = {
@@ -240,6 +241,18 @@ export const metrics = {
     labels: { verb: 'GET, POST, PUT, PATCH or DELETE' },
     query: 'histogram_quantile(0.99, sum by (le, verb) (rate(vmsnapshot_api_request_duration_seconds_bucket[5m])))',
     buckets: requestBuckets,
+  },
+  vmsnapshot_informer_lists_total: {
+    type: 'counter',
+    help: 'Times that an informer was told all that there is, as initial events of a watch or in pages.',
+    labels: { resource },
+    query: 'rate(vmsnapshot_informer_lists_total[15m]) > 0.01',
+  },
+  vmsnapshot_informer_restarts_total: {
+    type: 'counter',
+    help: 'Watches that ended, and lists or watches that did not begin; ended: after minutes, as they should; expired: the API server has forgotten where it was to go on; failed: half an answer or none.',
+    labels: { resource, reason: ['ended', 'endedAtOnce', 'expired', 'throttled', 'refused', 'failed'] },
+    query: 'sum by (resource, reason) (increase(vmsnapshot_informer_restarts_total{reason!="ended"}[15m])) > 10',
   },
   vmsnapshot_events_total: {
     type: 'counter',

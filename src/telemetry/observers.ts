@@ -2,12 +2,25 @@
 import type { RequestObserver } from '../kube/connection.ts'
 import type { Controller, ControllerObserver } from '../kube/controller.ts'
 import type { EventObserver } from '../kube/events.ts'
+import type { InformerObserver } from '../kube/informer.ts'
 import type { MetricsRegistry } from './registry.ts'
 
 export function observeRequests(metrics: MetricsRegistry): RequestObserver {
   return (verb, code, durationMs) => {
     metrics.increment('vmsnapshot_api_requests_total', { verb, code: code === 0 ? 'none' : String(code) })
     if (verb !== 'WATCH') metrics.observe('vmsnapshot_api_request_duration_seconds', { verb }, durationMs / 1000)
+  }
+}
+
+export function observeInformer(
+  metrics: MetricsRegistry,
+  { plural: resource }: { readonly plural: string },
+): InformerObserver {
+  metrics.initialise('vmsnapshot_informer_lists_total', { resource })
+  metrics.initialise('vmsnapshot_informer_restarts_total', { resource })
+  return {
+    listed: () => metrics.increment('vmsnapshot_informer_lists_total', { resource }),
+    restarted: (reason) => metrics.increment('vmsnapshot_informer_restarts_total', { resource, reason }),
   }
 }
 

@@ -56,6 +56,7 @@ describe('the metrics of an agent', () => {
     expect(atLeast('vmsnapshot_inspections_total{result="directory"}')).toBeGreaterThan(1)
     expect(atLeast('vmsnapshot_api_requests_total{verb="PATCH",code="200"}')).toBeGreaterThan(3)
     expect(atLeast('vmsnapshot_reconciles_total{loop="snapshots",result="requeued"}')).toBeGreaterThan(1)
+    expect(atLeast('vmsnapshot_informer_lists_total{resource="vmsnapshots"}')).toBeGreaterThanOrEqual(1)
     expect(atLeast('vmsnapshot_file_system_size_bytes')).toBeGreaterThan(
       atLeast('vmsnapshot_file_system_available_bytes'),
     )

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { metrics, metricsOf } from '../../src/telemetry/metrics.ts'
-import { observeLoop, observeRequests } from '../../src/telemetry/observers.ts'
+import { observeInformer, observeLoop, observeRequests } from '../../src/telemetry/observers.ts'
 import { createMetrics } from '../../src/telemetry/process.ts'
 import { MetricsRegistry } from '../../src/telemetry/registry.ts'
 import { version } from '../../src/telemetry/version.ts'
@@ -48,6 +48,20 @@ test('what is known beforehand is there from the start, at 0', async () => {
   expect(await samples(registry, 'vmsnapshot_reconcile_duration_seconds_count')).toEqual([
     'vmsnapshot_reconcile_duration_seconds_count{loop="snapshots"} 0',
   ])
+})
+
+test('lists and restarts of an informer are counted by what it watches', async () => {
+  const registry = new MetricsRegistry('agent')
+  const observer = observeInformer(registry, { plural: 'vmsnapshots' })
+  observer.listed()
+  observer.restarted('expired')
+  expect(await samples(registry, 'vmsnapshot_informer_lists_total')).toEqual([
+    'vmsnapshot_informer_lists_total{resource="vmsnapshots"} 1',
+  ])
+  const restarts = await samples(registry, 'vmsnapshot_informer_restarts_total')
+  expect(restarts).toHaveLength(6)
+  expect(restarts).toContain('vmsnapshot_informer_restarts_total{resource="vmsnapshots",reason="expired"} 1')
+  expect(restarts).toContain('vmsnapshot_informer_restarts_total{resource="vmsnapshots",reason="failed"} 0')
 })
 
 test('requests are counted by verb and code, and a watch has no duration', async () => {
