@@ -139,6 +139,7 @@ export class EventRecorder implements EventSink {
       case 'AlreadyExists':
         // An earlier try got through, and its answer did not.
         this.#told(key, series, 1)
+        this.#options.observer?.('created')
         return
       case 'NotFound':
         if (series.toldCount === 0) return this.#lose(key, series, 'its namespace is gone')

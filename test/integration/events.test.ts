@@ -2,6 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Connection } from '../../src/kube/connection.ts'
 import { type EventFacts, EventRecorder } from '../../src/kube/events.ts'
 import { FakeClock } from '../support/fake-clock.ts'
+import { type Fault, FaultProxy, type Script } from '../support/fault-proxy.ts'
+import { credentialsAt } from '../support/informer-harness.ts'
 import { Scene } from '../support/scene.ts'
 import { until } from '../support/until.ts'
 
@@ -198,5 +200,90 @@ describe('EventRecorder', () => {
     expect(clock.pending).toBe(0)
     recorder.record(about())
     connection.close()
+  })
+})
+
+describe('EventRecorder, through a network that breaks', () => {
+  async function startBehindProxy(script: Script) {
+    const proxy = await FaultProxy.start(scene.cluster.coordinates)
+    proxy.script = script
+    const connection = new Connection({ ...credentialsAt(scene.cluster, proxy.server), userAgent: 'test' })
+    const started = start(connection)
+    /** Lets the recorder's pauses pass. */
+    const passing = (what: string, isIt: () => boolean) =>
+      until(what, () => started.clock.advance(1_000), isIt, { intervalMs: 10 })
+    const end = async () => {
+      await started.recorder.close(0)
+      connection.close()
+      await proxy.close()
+    }
+    return { ...started, proxy, passing, [Symbol.asyncDispose]: end }
+  }
+
+  const failures: readonly (readonly [string, Fault])[] = [
+    ['resets connections', { kind: 'reset' }],
+    ['takes events and loses the answers', { kind: 'reset', afterBytes: 0 }],
+    ['answers 429', { kind: 'answer', status: 429, headers: { 'Retry-After': '1' } }],
+    ['answers 503', { kind: 'answer', status: 503 }],
+    ['answers what is no JSON', { kind: 'lines', change: () => ['<html>'] }],
+  ]
+  test.each(failures)('one that %s: it asks seldom, and tells each event once when that is over', async (_, fault) => {
+    await using told = await startBehindProxy(() => fault)
+    const { proxy, recorder, outcomes, passing } = told
+    const [first, second] = [about(), about()]
+    recorder.record(first)
+    recorder.record(second)
+    let passedSeconds = 0
+    await passing('two minutes pass', () => ++passedSeconds > 120)
+    expect(proxy.requests.length).toBeGreaterThan(0)
+    // A second, doubled up to half a minute.
+    expect(proxy.requests.length).toBeLessThan(15)
+    proxy.script = () => undefined
+    await passing('both are told', () => outcomes.length === 2)
+    for (const facts of [first, second]) expect(await eventsAbout(facts)).toHaveLength(1)
+  })
+
+  test('one that refuses connections: nobody waits, and all is told once they are taken again', async () => {
+    await using told = await startBehindProxy(() => undefined)
+    const { proxy, recorder, lines, outcomes, passing } = told
+    await proxy.refuse()
+    const facts = about()
+    recorder.record(facts)
+    await until(
+      'it was tried',
+      () => lines.length,
+      (count) => count > 0,
+    )
+    await proxy.listen()
+    await passing('it is told', () => outcomes.length > 0)
+    expect(outcomes).toEqual(['created'])
+    expect(await eventsAbout(facts)).toHaveLength(1)
+  })
+
+  test('one that swallows everything: one request waits, nobody else, and close() ends when it said', async () => {
+    await using told = await startBehindProxy(() => ({ kind: 'silence' }))
+    const { proxy, recorder, clock, outcomes } = told
+    for (let object = 0; object < 1_500; object++) recorder.record(about())
+    await until(
+      'one is under way',
+      () => proxy.requests.length,
+      (count) => count > 0,
+    )
+    expect(outcomes.every((outcome) => outcome === 'limited')).toBe(true)
+    const closing = recorder.close(3_000)
+    clock.advance(3_000)
+    await closing
+    expect(proxy.requests.length).toBe(1)
+  })
+
+  test('one that forbids events: each is lost with one request, and the next one is told', async () => {
+    let refused = 0
+    const forbidden: Fault = { kind: 'answer', status: 403 }
+    await using told = await startBehindProxy(() => (refused++ < 3 ? forbidden : undefined))
+    const { recorder, outcomes, passing } = told
+    for (let event = 0; event < 4; event++) recorder.record(about())
+    await passing('all four are decided', () => outcomes.length === 4)
+    expect(outcomes).toEqual(['lost', 'lost', 'lost', 'created'])
+    expect(refused).toBe(4)
   })
 })
