@@ -5,7 +5,7 @@
 // Guarantees: a key is handed out after the store holds the change; a deletion is never missed, also when nobody watched; an object that was
 //   deleted and made again under one name is handed out; a replayed event changes nothing; the store never goes back to an older state of
 //   an object but by a list; the loop never ends before its signal does, whatever the server answers, and never runs hot: between two
-//   requests that came to nothing lie 150 ms at least, and up to 12.5 s.
+//   requests that came to nothing lie 150 ms at least, and up to 12.5 s, or a minute more where the server asks for it.
 // Assumptions: a list without a resourceVersion is the server's newest state; events of one stream are in order. A stream that visibly is
 //   not is ended, and what there is is asked for again.
 // Caveats: keys only, so several changes may be seen as one; the store is behind the server by the time of one event; handlers run before
