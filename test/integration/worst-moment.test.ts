@@ -133,7 +133,11 @@ describe('after the barrier, before the definition is read for the last time', (
     [
       'that it is being deleted',
       'CRDTerminating',
-      { kind: 'answer', status: 200, body: { metadata: { deletionTimestamp: '2026-01-01T00:00:00Z' } } },
+      {
+        kind: 'answer',
+        status: 200,
+        body: { metadata: { name: 'vmsnapshots.vmsnapshot.io', deletionTimestamp: '2026-01-01T00:00:00Z' } },
+      },
     ],
     ['that nobody knows', 'DefinitionUnknown', { kind: 'answer', status: 500 }],
   ]

@@ -19,6 +19,7 @@ export class Bay {
   readonly #other: Disk
   readonly #mounts = new Mounts()
   #current: Disk
+  #isReadOnly = false
 
   /** Empty, the node's own disk at the base directory. */
   constructor(label: string, root: string, now: () => number) {
@@ -42,6 +43,10 @@ export class Bay {
     return this.#current !== this.#bare
   }
 
+  get isReadOnly(): boolean {
+    return this.#isReadOnly
+  }
+
   get canMount(): boolean {
     return hasLoop
   }
@@ -55,6 +60,17 @@ export class Bay {
   unmount(): void {
     if (spawnSync('umount', [this.baseDir]).status !== 0) execFileSync('umount', ['--lazy', this.baseDir])
     this.#current = this.#bare
+  }
+
+  /** Throws where somebody has a file open to write it. */
+  makeReadOnly(): void {
+    this.#mounts.remount(this.baseDir, 'ro')
+    this.#isReadOnly = true
+  }
+
+  makeWritable(): void {
+    this.#mounts.remount(this.baseDir, 'rw')
+    this.#isReadOnly = false
   }
 
   /** Takes all but `leftBytes` of the free space. */

@@ -24,7 +24,10 @@ interface Plan {
 function onDisk({ text, place, whereTaken, act }: Plan): Operation {
   return {
     text: `${text} ${textOf(place)}`,
-    isPossible: (world) => world.machine(place.node).manager.isTaken(place.directory) === whereTaken,
+    isPossible: (world) => {
+      const { bay, manager } = world.machine(place.node)
+      return !bay.isReadOnly && manager.isTaken(place.directory) === whereTaken
+    },
     run: (world) => {
       const machine = world.machine(place.node)
       // An agent was quicker, the disk is full, something else lies in the way: as it is in life.

@@ -44,6 +44,27 @@ function fill(node: NodeName, leftBytes: number, ms: number): Operation {
   })
 }
 
+/** As the kernel does when it finds an error on the disk. */
+function makeReadOnly(node: NodeName, ms: number): Operation {
+  return onMachine({
+    text: `the disk of ${node} is read-only for ${ms} ms`,
+    node,
+    occupies: 'disk',
+    isPossible: ({ bay }) => bay.isMounted,
+    run: async ({ bay, note }) => {
+      try {
+        bay.makeReadOnly()
+      } catch {
+        note('the disk is busy and stays writable')
+        return
+      }
+      await sleep(ms)
+      bay.makeWritable()
+      note('the disk is writable again')
+    },
+  })
+}
+
 export const mountKinds: readonly Kind[] = [
   {
     weight: 8,
@@ -57,4 +78,5 @@ export const mountKinds: readonly Kind[] = [
       .tuple(aNode, fc.constantFrom(0, 4_096, 65_536), aWhile)
       .map(([node, leftBytes, ms]) => fill(node, leftBytes, ms)),
   },
+  { weight: 5, arbitrary: fc.tuple(aNode, aWhile).map(([node, ms]) => makeReadOnly(node, ms)) },
 ]
