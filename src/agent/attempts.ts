@@ -15,9 +15,13 @@ export interface Barrier {
 
 interface Refusal {
   readonly why: Blocked
+  readonly waitMs: number
   /** performance.now() */
   readonly untilMs: number
 }
+
+/** A disk that has failed refuses every removal of its node, for as long as nobody looks after it. */
+const longestFactor = 20
 
 export class Attempts {
   readonly #refusalMs: number
@@ -26,7 +30,7 @@ export class Attempts {
   /** uid -> resourceVersion */
   readonly #over = new Map<string, string | undefined>()
 
-  /** `refusalMs`: for so long an attempt that the disk refused is not repeated. */
+  /** `refusalMs`: for so long an attempt that the disk refused is not repeated; each time in a row for twice as long, up to twenty times that. */
   constructor(refusalMs: number) {
     this.#refusalMs = refusalMs
   }
@@ -34,7 +38,6 @@ export class Attempts {
   begin(uid: string): Barrier {
     const barrier = { token: freshUUID(), notAfter: process.hrtime.bigint() + barrierLifetimeNs }
     this.#barriers.set(uid, barrier)
-    this.#refusals.delete(uid)
     return barrier
   }
 
@@ -56,7 +59,9 @@ export class Attempts {
 
   /** What the disk said: repeated at once it would say so again, and each attempt costs two writes. */
   refuse(uid: string, why: Blocked): void {
-    this.#refusals.set(uid, { why, untilMs: performance.now() + this.#refusalMs })
+    const before = this.#refusals.get(uid)?.waitMs ?? this.#refusalMs / 2
+    const waitMs = Math.min(2 * before, longestFactor * this.#refusalMs)
+    this.#refusals.set(uid, { why, waitMs, untilMs: performance.now() + waitMs })
   }
 
   refusalOf(uid: string): Blocked | undefined {

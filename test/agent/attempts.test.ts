@@ -5,7 +5,7 @@ import { aVMSnapshot } from '../support/builders.ts'
 
 const why = blocked('IOError', 'read-only file system')
 
-test('an attempt that the disk refused is not repeated for a while', () => {
+test('an attempt that the disk refused is not repeated for a while, each time for longer', () => {
   vi.useFakeTimers()
   try {
     const attempts = new Attempts(1_000)
@@ -15,6 +15,17 @@ test('an attempt that the disk refused is not repeated for a while', () => {
     expect(attempts.refusalOf('uid')).toBe(why)
     expect(attempts.refusalOf('other')).toBeUndefined()
     vi.advanceTimersByTime(2)
+    expect(attempts.refusalOf('uid')).toBeUndefined()
+    for (const waitMs of [2_000, 4_000, 8_000, 16_000, 20_000, 20_000]) {
+      attempts.refuse('uid', why)
+      vi.advanceTimersByTime(waitMs - 1)
+      expect(attempts.refusalOf('uid')).toBe(why)
+      vi.advanceTimersByTime(2)
+      expect(attempts.refusalOf('uid')).toBeUndefined()
+    }
+    attempts.forget('uid')
+    attempts.refuse('uid', why)
+    vi.advanceTimersByTime(1_001)
     expect(attempts.refusalOf('uid')).toBeUndefined()
   } finally {
     vi.useRealTimers()
