@@ -142,7 +142,7 @@ test('of a leader that is stopped for longer than its Lease no write takes effec
       .map(({ atMs }) => atMs),
   )
   const late = writesOf(stopped).filter(({ atMs }) => atMs > takenAt)
-  console.log(`stopped, succeeded, continued: ${late.length} late writes were tried and refused`)
+  console.log(`stopped, succeeded, continued: ${late.length} late writes were tried`)
   expect(late.filter(succeeded)).toEqual([])
   expect(await count()).toBe(1_000)
   for (const replica of [successor, stopped]) expect(await replica.end()).toMatchObject({ code: 0 })
