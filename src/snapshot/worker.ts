@@ -20,11 +20,21 @@ const send = (message: FromWorker) => port.postMessage(message)
 
 const options = workerData as OperationOptions
 const table = operations(options) as Readonly<Record<string, (...args: readonly unknown[]) => unknown>>
+/** Names that the events of this turn are about: a directory that is emptied brings one for each file. */
+const hinted = new Set<string>()
 const watch = new DirectoryWatch({
   baseDir: options.baseDir,
-  onHint: (name) => send({ kind: 'hint', name }),
+  onHint: (name) => {
+    if (hinted.size === 0) setImmediate(sendHints)
+    hinted.add(name)
+  },
   onUnwatched: (unwatched) => send({ kind: 'unwatched', unwatched }),
 })
+
+function sendHints(): void {
+  for (const name of hinted) send({ kind: 'hint', name })
+  hinted.clear()
+}
 
 port.on('message', async (message: ToWorker) => {
   if (message.kind === 'watch') {
