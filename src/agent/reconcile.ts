@@ -1,41 +1,29 @@
 // One pass over one VMSnapshot: observe, decide, apply. Level-based: a pass is never told why it runs, and a crash between any two effects
-// is repaired by the next one. Holds only what a restart may forget: barriers under way, and what is being removed.
+// is repaired by the next one. Holds only what a restart may forget.
 import { DIRECTORY_FINALIZER } from '../api/group.ts'
 import type { VMSnapshot } from '../api/vmsnapshot.ts'
 import type { APIError } from '../kube/connection.ts'
 import type { ReconcileContext } from '../kube/controller.ts'
-import type { Store } from '../kube/informer.ts'
 import { addFinalizer, removeFinalizer } from '../kube/object.ts'
 import type { Client } from '../kube/resource.ts'
-import type { Disk, PurgeProgress } from '../snapshot/disk.ts'
-import type { Identity } from '../snapshot/report.ts'
 import { Attempts } from './attempts.ts'
 import { treeOf } from './claims.ts'
-import { decide, type Effect, isHeld, type Observed, permissionOf } from './decide.ts'
-import type { AgentEvents } from './events.ts'
-import type { Observer } from './observe.ts'
+import { decide, type Effect, isHeld, type Observed } from './decide.ts'
 import { Related } from './related.ts'
-import { type RemovalOutcome, removeDirectory } from './removal.ts'
+import type { RemovalOutcome } from './removal.ts'
+import { Remover, type RemoverOptions } from './remover.ts'
 import { nextRescanMs } from './rescan.ts'
 import { type Blocked, blocked, problemReason, type StatusDraft, statusOf, statusWithRemoval } from './status.ts'
 import { StatusWriter } from './status-writer.ts'
 import { Turns } from './turns.ts'
 
-const progressIntervalMs = 10_000
-export interface ReconcilerOptions {
+export interface ReconcilerOptions extends RemoverOptions {
   readonly client: Client<VMSnapshot>
-  readonly store: Store<VMSnapshot>
-  readonly disk: Disk
-  readonly observer: Observer
   readonly rescanIntervalMs: number
   readonly settleTimeMs: number
   /** asks for another pass over other objects */
   readonly enqueue: (key: string) => void
-  /** false while the base directory's trash is being put in order */
-  readonly mayRemove: () => boolean
   readonly keyOf: (object: VMSnapshot) => string
-  readonly onRemoval: (outcome: RemovalOutcome, durationMs: number) => void
-  readonly events: AgentEvents
 }
 
 type Requeue = { readonly requeueAfterMs: number }
@@ -44,7 +32,7 @@ export class Reconciler {
   readonly #options: ReconcilerOptions
   readonly #attempts: Attempts
   readonly #status: StatusWriter
-  readonly #removing = new Set<string>()
+  readonly #remover: Remover
   readonly #related: Related
   readonly #turns: Turns
 
@@ -52,12 +40,13 @@ export class Reconciler {
     this.#options = options
     this.#attempts = new Attempts(options.rescanIntervalMs / 2)
     this.#status = new StatusWriter(options.client, (object, status) => options.events.statusWritten(object, status))
+    this.#remover = new Remover(options, this.#attempts, this.#status)
     this.#related = new Related(options)
     this.#turns = new Turns(options.enqueue)
   }
 
   get removalsInFlight(): number {
-    return this.#removing.size
+    return this.#remover.inFlight
   }
 
   async reconcile(key: string, context: ReconcileContext): Promise<Requeue | undefined> {
@@ -95,7 +84,7 @@ export class Reconciler {
       case 'freeFinalizer':
         return this.#freeFinalizer(key, effect, observed, context)
       case 'remove':
-        return this.#remove(key, effect.storageID, effect.identity, observed, context)
+        return this.#remove(key, effect, observed, context)
     }
   }
 
@@ -116,37 +105,12 @@ export class Reconciler {
 
   async #remove(
     key: string,
-    storageID: string,
-    identity: Identity | undefined,
+    effect: Extract<Effect, { kind: 'remove' }>,
     observed: Observed,
-    { log, signal }: ReconcileContext,
+    context: ReconcileContext,
   ): Promise<Requeue | undefined> {
-    const { uid } = observed.object.metadata
-    const name = observed.object.spec.snapshotName
-    const barrier = this.#attempts.barrierOf(uid)
-    const tree = treeOf(name)
-    if (barrier === undefined || this.#removing.has(tree) || !this.#options.mayRemove()) return soon
-    const startedAt = performance.now()
-    this.#removing.add(tree)
-    try {
-      const steps = {
-        disk: this.#options.disk,
-        notAfter: barrier.notAfter,
-        isStillAllowed: () => this.#isStillAllowed(key, observed),
-        purge: { signal, onProgress: this.#progress(key, uid, log) },
-      }
-      const outcome = await removeDirectory({ uid, name, storageID, identity }, steps)
-      const durationMs = Math.round(performance.now() - startedAt)
-      log.info({ vmSnapshot: key, path: observed.report.path, durationMs, outcome }, 'removal ended')
-      this.#options.onRemoval(outcome, durationMs)
-      if (outcome.kind === 'removed') {
-        this.#options.events.removed(observed.object, observed.report.path, outcome.bytes)
-      }
-      return await this.#afterRemoval(key, outcome, observed, log)
-    } finally {
-      this.#attempts.end(uid)
-      this.#removing.delete(tree)
-    }
+    const outcome = await this.#remover.remove(key, effect, observed, context)
+    return outcome === undefined ? soon : this.#afterRemoval(key, outcome, observed, context.log)
   }
 
   #afterRemoval(
@@ -183,30 +147,6 @@ export class Reconciler {
       await this.#status.write(key, object, statusOf({ ...observed, object }, why), log)
     }
     return { requeueAfterMs: this.#options.rescanIntervalMs }
-  }
-
-  /** A directory that takes long to remove says how far it is, in the log and in status; nothing waits for that. */
-  #progress(key: string, uid: string, log: ReconcileContext['log']): (progress: PurgeProgress) => void {
-    let nextAtMs = performance.now() + progressIntervalMs
-    return ({ bytes, files }) => {
-      if (performance.now() < nextAtMs) return
-      nextAtMs = performance.now() + progressIntervalMs
-      log.info({ vmSnapshot: key, bytes, files }, 'removal under way')
-      const object = this.#options.store.get(key)
-      const { removal, conditions = [], ...status } = object?.status ?? {}
-      if (object === undefined || object.metadata.uid !== uid || removal === undefined) return
-      const draft = { ...status, conditions, removal: { ...removal, bytesRemoved: bytes } }
-      this.#status
-        .write(key, object, draft, log)
-        .catch((err) => log.debug({ vmSnapshot: key, err }, 'progress not written'))
-    }
-  }
-
-  /** The last look before the point of no return: store and storage as they are now, everything else as it was observed after the barrier. */
-  #isStillAllowed(key: string, observed: Observed): boolean {
-    const object = this.#options.store.get(key)
-    if (object === undefined || object.metadata.uid !== observed.object.metadata.uid) return false
-    return permissionOf(this.#options.observer.renewed(observed, object)).kind === 'remove'
   }
 
   async #writeStatus(
