@@ -44,7 +44,7 @@ describe('an agent whose API server falls silent in the middle of a write', () =
     await until(
       'the write is under way',
       () => proxy.requests.slice(before),
-      (seen) => seen.some(({ method }) => method === 'PATCH'),
+      (seen) => seen.some(isWrite),
       { deadlineMs: 60_000 },
     )
   })
