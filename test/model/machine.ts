@@ -79,6 +79,11 @@ export class Machine {
     return this.#agents
   }
 
+  /** Whoever still runs has been told to end. */
+  get isDeserted(): boolean {
+    return this.agents.every(({ isStruck }) => isStruck)
+  }
+
   start(): void {
     const { root, program } = this.#options
     const process = new AgentProcess({
@@ -99,7 +104,7 @@ export class Machine {
   #ended({ process, isStruck }: Agent, exit: object): void {
     this.note(`agent ${process.pid} ended: ${JSON.stringify(exit)}`)
     if (isStruck) return
-    const again = setTimeout(() => this.agents.length === 0 && this.start(), restartMs)
+    const again = setTimeout(() => this.isDeserted && this.start(), restartMs)
     this.#restarts.push(again)
   }
 

@@ -55,7 +55,7 @@ async function heal(world: World): Promise<void> {
   for (const machine of world.machines) {
     machine.bay.clear()
     machine.manager.clear()
-    if (machine.agents.length === 0) machine.start()
+    if (machine.isDeserted) machine.start()
   }
   await world.people.restoreNamespaces(world.snapshots.current)
   if (world.definitions.deleted.length > 0) await restoreDefinitions(world, definitionMs)
