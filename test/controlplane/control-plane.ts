@@ -1,4 +1,4 @@
-// A real control plane on loopback: etcd, kube-apiserver and kube-controller-manager as child processes in a temporary directory.
+// A real control plane, on loopback unless told: etcd, kube-apiserver and kube-controller-manager as child processes in a temporary directory.
 // Serving certificates are the API server's own self-signed ones; users come by token.
 import { generateKeyPairSync, randomUUID } from 'node:crypto'
 import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
@@ -18,12 +18,27 @@ export interface ControlPlaneOptions {
   readonly audit?: boolean | readonly string[]
   /** directory with the programs; by default they are looked up, or built */
   readonly binaries?: string
+  /** address of this machine that the API server listens at */
+  readonly address?: string
+  /** who comes by a token beside the administrator */
+  readonly users?: readonly User[]
+  /** nodes have kubelets: where the API server shows them this certificate, and judges nodes by their heartbeats */
+  readonly kubelets?: { readonly certificateFile: string; readonly keyFile: string }
+}
+
+export interface User {
+  readonly name: string
+  readonly token: string
+  readonly groups?: readonly string[]
 }
 
 const startAttempts = 3
 const readyMs = 60_000
-/** Nobody sends heartbeats for the Node objects of tests, so nobody may judge them by these. */
-const controllers = '*,-node-lifecycle-controller,-taint-eviction-controller'
+const loopback = '127.0.0.1'
+/** Nobody sends heartbeats for the Node objects of most tests, so nobody may judge them by these. */
+const withoutKubelets = ['--controllers=*,-node-lifecycle-controller,-taint-eviction-controller']
+/** Sooner than a cluster for people would take a node for lost. */
+const withKubelets = ['--node-monitor-period=2s', '--node-monitor-grace-period=20s']
 
 /** Ready when it resolves. A failed start leaves nothing behind; its error shows the end of the log that tells why. */
 export async function startControlPlane(options: ControlPlaneOptions = {}): Promise<ControlPlane> {
@@ -48,6 +63,7 @@ export class ControlPlane {
   readonly #binaries: string
   readonly #ports: readonly number[]
   readonly #options: ControlPlaneOptions
+  readonly #address: string
   readonly #controllerToken = randomUUID()
   #etcd: Program | undefined
   #apiServer: Program | undefined
@@ -57,10 +73,11 @@ export class ControlPlane {
     this.#binaries = binaries
     this.#ports = ports
     this.#options = options
+    this.#address = options.address ?? loopback
     this.directory = mkdtempSync(join(tmpdir(), 'vmsnapshot-controlplane-'))
     keepUntilExit(this.directory)
     this.cluster = new Cluster({
-      server: `https://127.0.0.1:${ports[2]}`,
+      server: `https://${this.#address}:${ports[2]}`,
       caFile: join(this.directory, 'certificates', 'apiserver.crt'),
       adminToken: randomUUID(),
       directory: this.directory,
@@ -131,11 +148,13 @@ export class ControlPlane {
     })
     this.#write('service-account.key', privateKey)
     this.#write('service-account.pub', publicKey)
-    const manager = 'system:kube-controller-manager'
-    this.#write(
-      'tokens.csv',
-      `${this.cluster.coordinates.adminToken},admin,admin,"system:masters"\n${this.#controllerToken},${manager},${manager},""\n`,
-    )
+    const users: readonly User[] = [
+      { name: 'admin', token: this.cluster.coordinates.adminToken, groups: ['system:masters'] },
+      { name: 'system:kube-controller-manager', token: this.#controllerToken },
+      ...(this.#options.users ?? []),
+    ]
+    const line = ({ name, token, groups = [] }: User) => `${token},${name},${name},"${groups.join(',')}"\n`
+    this.#write('tokens.csv', users.map(line).join(''))
     this.#write('audit-policy.yaml', JSON.stringify(this.#auditPolicy()))
   }
 
@@ -161,6 +180,7 @@ export class ControlPlane {
 
   #apiServerFlags(): readonly string[] {
     const [etcd, , secure] = this.#ports
+    const { kubelets } = this.#options
     const audit = [
       `--audit-log-path=${this.auditLog}`,
       '--audit-policy-file=audit-policy.yaml',
@@ -169,8 +189,8 @@ export class ControlPlane {
     return [
       `--etcd-servers=http://127.0.0.1:${etcd}`,
       `--secure-port=${secure}`,
-      '--bind-address=127.0.0.1',
-      '--advertise-address=127.0.0.1',
+      `--bind-address=${this.#address}`,
+      `--advertise-address=${this.#address}`,
       '--endpoint-reconciler-type=none',
       '--cert-dir=certificates',
       '--token-auth-file=tokens.csv',
@@ -183,6 +203,7 @@ export class ControlPlane {
       '--service-cluster-ip-range=10.77.0.0/24',
       '--allow-privileged=true',
       ...(this.#options.audit ? audit : []),
+      ...(kubelets === undefined ? [] : towards(kubelets)),
     ]
   }
 
@@ -195,7 +216,7 @@ export class ControlPlane {
       '--use-service-account-credentials=true',
       '--service-account-private-key-file=service-account.key',
       `--root-ca-file=${this.cluster.coordinates.caFile}`,
-      `--controllers=${controllers}`,
+      ...(this.#options.kubelets === undefined ? withoutKubelets : withKubelets),
       // Namespaces and owners of tests are many and short-lived.
       '--concurrent-gc-syncs=5',
       '--namespace-sync-period=1m',
@@ -240,4 +261,13 @@ export class ControlPlane {
     asking.end()
     return promise
   }
+}
+
+/** How the API server reaches kubelets, and who it is to them. */
+function towards({ certificateFile, keyFile }: NonNullable<ControlPlaneOptions['kubelets']>): readonly string[] {
+  return [
+    `--kubelet-client-certificate=${certificateFile}`,
+    `--kubelet-client-key=${keyFile}`,
+    '--kubelet-preferred-address-types=InternalIP',
+  ]
 }

@@ -39,11 +39,19 @@ export class Program {
   readonly #child: ChildProcess
   readonly #exited: Promise<void>
 
-  constructor(binaries: string, name: string, args: readonly string[], directory: string) {
+  /** `through`: a command that runs it in place of itself, such as nsenter with its options. */
+  constructor(
+    binaries: string,
+    name: string,
+    args: readonly string[],
+    directory: string,
+    through: readonly string[] = [],
+  ) {
     this.name = name
     this.#logFile = join(directory, `${name}.log`)
     const log = openSync(this.#logFile, 'a')
-    this.#child = spawn(join(binaries, name), args, { stdio: ['ignore', log, log], cwd: directory })
+    const [command = '', ...rest] = [...through, join(binaries, name), ...args]
+    this.#child = spawn(command, rest, { stdio: ['ignore', log, log], cwd: directory })
     closeSync(log)
     running.add(this.#child)
     const { promise, resolve } = Promise.withResolvers<void>()

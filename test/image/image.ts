@@ -37,17 +37,22 @@ export async function whyNoImages(): Promise<string | undefined> {
 /** Images of this user, kept for the next time. */
 export class ImageStore {
   readonly #options: readonly string[]
+  readonly #configuration: string
 
   constructor(
     directory = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'vmsnapshot-operator', 'images'),
   ) {
     mkdirSync(directory, { recursive: true })
-    const [root, runroot] = ['storage', 'run'].map((name) => join(directory, name))
+    const [root, runroot, network] = ['storage', 'run', 'network'].map((name) => join(directory, name))
     this.#options = [`--root=${root}`, `--runroot=${runroot}`, '--storage-driver=overlay']
+    // It would make /etc/cni otherwise, for networks that nothing here uses.
+    this.#configuration = join(directory, 'containers.conf')
+    writeFileSync(this.#configuration, `[network]\nnetwork_config_dir = ${JSON.stringify(network)}\n`)
   }
 
   buildah(...args: readonly string[]): Promise<string> {
-    return run('buildah', [...this.#options, ...args])
+    const env = { ...process.env, CONTAINERS_CONF: this.#configuration }
+    return run('buildah', [...this.#options, ...args], { env })
   }
 
   async has(image: string): Promise<boolean> {
@@ -130,11 +135,16 @@ function writeUsers(root: string): void {
   writeFileSync(join(root, 'etc', 'group'), `root:x:0:\nnonroot:x:${nonroot}:\n`)
 }
 
-/** Builds the repository's Dockerfile under this name; the image's ID, which is the digest of its configuration. */
-export async function buildImage(store: ImageStore, name: string, revision: string): Promise<string> {
+/** Builds the Dockerfile of `context` under this name; the image's ID, which is the digest of its configuration. */
+export async function buildImage(
+  store: ImageStore,
+  name: string,
+  revision: string,
+  context = repository,
+): Promise<string> {
   await ensureBases(store)
   const options = ['--isolation=chroot', '--pull-never', '--network=host', '--layers=false', '--timestamp=0']
-  const args = ['bud', ...options, `--build-arg=REVISION=${revision}`, '--tag', name, '--quiet', repository]
+  const args = ['bud', ...options, `--build-arg=REVISION=${revision}`, '--tag', name, '--quiet', context]
   const output = await store.buildah(...args)
   return output.split('\n').at(-1) ?? ''
 }
