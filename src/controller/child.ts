@@ -70,6 +70,12 @@ export function isAdoptable(set: VMSnapshotSet, nodeName: string, { metadata, sp
   )
 }
 
+/** Takes the set out of the owners of exactly the object that was read. */
+export function orphaning({ metadata: { uid } }: VMSnapshotSet, child: WatchedSnapshot): readonly JSONPatchOperation[] {
+  const value = (child.metadata.ownerReferences ?? []).filter((owner) => owner.uid !== uid)
+  return [...testUnchanged(child), { op: 'replace', path: '/metadata/ownerReferences', value }]
+}
+
 /** Takes exactly the object that was read into the set's ownership. */
 export function adoption(set: VMSnapshotSet, object: WatchedSnapshot): readonly JSONPatchOperation[] {
   return [...testUnchanged(object), { op: 'add', path: '/metadata/ownerReferences', value: [ownerReferenceTo(set)] }]

@@ -97,6 +97,11 @@ export class CopyReconciler {
         await writes.setPolicy(effect.child, effect.policy)
         log.debug({ ...facts, deletionPolicy: effect.policy }, 'policy propagated')
         return undefined
+      case 'orphan':
+        return this.#unlessBehind('Invalid', async () => {
+          await writes.orphan(set, effect.child)
+          log.info({ ...facts, vmSnapshot: effect.child.metadata.name }, 'copy left behind as an orphan')
+        })
       case 'delete':
         await writes.deleteChild(effect.child)
         this.#tellDeleted(seen, log, facts)

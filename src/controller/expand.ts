@@ -15,6 +15,8 @@ export interface CopyObserved {
   readonly nodeName: string
   readonly selection: Selection
   readonly nodeState: NodeState
+  /** the set was deleted with its copies to be left behind, whatever its finalizers say by now */
+  readonly isOrphaning: boolean
   /** objects of the node that the set controls: one, unless somebody else made more */
   readonly children: readonly WatchedSnapshot[]
   /** whatever has the name that the child has or would have */
@@ -28,12 +30,16 @@ export type CopyEffect =
   | { readonly kind: 'adopt'; readonly object: WatchedSnapshot }
   | { readonly kind: 'setPolicy'; readonly child: WatchedSnapshot; readonly policy: 'Delete' | 'Retain' }
   | { readonly kind: 'delete'; readonly child: WatchedSnapshot }
+  /** takes the set out of its owners: the child is nobody's and stays */
+  | { readonly kind: 'orphan'; readonly child: WatchedSnapshot }
 
 export function decideCopy(seen: CopyObserved): readonly CopyEffect[] {
   const { set, selection, children, definitions } = seen
   // First of all: whatever deletes the child later carries a version of it that retains.
   const braked = children.filter((child) => mustRetain(seen, child))
   if (braked.length > 0) return braked.map((child) => ({ kind: 'setPolicy', child, policy: 'Retain' }))
+  const left = leftBehind(seen)
+  if (left.length > 0) return left.map((child) => ({ kind: 'orphan', child }))
   const doomed = doomedChildren(seen)
   if (doomed.length > 0) {
     return definitions?.kind === 'stable' ? doomed.map((child) => ({ kind: 'delete', child })) : []
@@ -72,11 +78,20 @@ function mayDeleteAgain(set: VMSnapshotSet, child: WatchedSnapshot): boolean {
 
 /**
  * The children that have to go, whether or not they may go now.
- * Never while `orphan` stands on the set: then they are somebody else's to keep.
+ * Never of a set whose copies are to be left behind: then they are somebody else's to keep.
  */
-export function doomedChildren({ set, selection, children }: CopyObserved): readonly WatchedSnapshot[] {
-  const goes = isDeleting(set) ? !finalizersOf(set).includes('orphan') : selection === 'deselected'
+export function doomedChildren({ set, selection, children, isOrphaning }: CopyObserved): readonly WatchedSnapshot[] {
+  const goes = isDeleting(set) ? !isOrphaning : selection === 'deselected'
   return goes ? children.filter((child) => !isDeleting(child)) : []
+}
+
+/**
+ * Children that the garbage collector has missed: it orphans what it knows of, which may not be all, and takes `orphan` off the set.
+ * Until then they are its own to orphan.
+ */
+function leftBehind({ set, children, isOrphaning }: CopyObserved): readonly WatchedSnapshot[] {
+  if (!isDeleting(set) || !isOrphaning || hasOrphanMark(set)) return []
+  return children.filter((child) => !isDeleting(child))
 }
 
 export interface SetObserved {
@@ -90,14 +105,18 @@ export type SetEffect = { readonly kind: 'addFinalizer' } | { readonly kind: 'fr
 /** The set's own finalizer: there before its first copy, gone after its last. */
 export function decideSet({ set, hasChildren }: SetObserved): SetEffect | undefined {
   if (!isDeleting(set)) return isHeld(set) ? undefined : { kind: 'addFinalizer' }
-  const isOrphaning = finalizersOf(set).includes('orphan')
-  return isHeld(set) && !isOrphaning && !hasChildren ? { kind: 'freeFinalizer' } : undefined
+  return isHeld(set) && !hasOrphanMark(set) && !hasChildren ? { kind: 'freeFinalizer' } : undefined
 }
 
 type Deletable = { readonly metadata: { readonly deletionTimestamp?: string | undefined } }
 
 export function isDeleting({ metadata }: Deletable): boolean {
   return metadata.deletionTimestamp !== undefined
+}
+
+/** The API server's mark for a deletion that leaves dependents behind, and the garbage collector's to take away. */
+export function hasOrphanMark(set: VMSnapshotSet): boolean {
+  return finalizersOf(set).includes('orphan')
 }
 
 function isHeld(set: VMSnapshotSet): boolean {

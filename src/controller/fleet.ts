@@ -2,9 +2,9 @@
 import type { VMSnapshotNode } from '../api/vmsnapshotnode.ts'
 import type { VMSnapshotSet } from '../api/vmsnapshotset.ts'
 import type { Store } from '../kube/informer.ts'
-import type { ObjectKey } from '../kube/object.ts'
+import { keyOf, type ObjectKey } from '../kube/object.ts'
 import { childName, controllingSet } from './child.ts'
-import type { CopyObserved, Selection } from './expand.ts'
+import { type CopyObserved, hasOrphanMark, isDeleting, type Selection } from './expand.ts'
 import { type GraceTimes, type NodeVerdict, verdictOf } from './node-state.ts'
 import { selects } from './selector.ts'
 import type { AgentPod, ClusterNode, WatchedSnapshot } from './watched.ts'
@@ -42,6 +42,8 @@ export class Fleet {
   /** since when this process has known it, on the monotonic clock: a restart begins the grace times anew */
   readonly #absentSince = new Map<string, number>()
   readonly #agentMissingSince = new Map<string, number>()
+  /** sets that were seen being deleted with their copies to be left behind, by key: uid */
+  readonly #orphaning = new Map<ObjectKey, string>()
   /** where each Pod was last seen: its deletion leaves only its key */
   readonly #podNodes = new Map<ObjectKey, string>()
 
@@ -52,6 +54,16 @@ export class Fleet {
 
   get nodeGraceMs(): number {
     return this.#grace.nodeGraceMs
+  }
+
+  /**
+   * To be called with each state of a set that its watch delivers, also by a replica that does not lead: the next state may not tell any more
+   * that its copies are to be left behind.
+   */
+  setSeen(key: ObjectKey): void {
+    const set = this.stores.sets.get(key)
+    if (set === undefined || this.#orphaning.get(key) !== set.metadata.uid) this.#orphaning.delete(key)
+    if (set !== undefined && isDeleting(set) && hasOrphanMark(set)) this.#orphaning.set(key, set.metadata.uid)
   }
 
   verdictOf(nodeName: string): NodeVerdict {
@@ -75,6 +87,7 @@ export class Fleet {
       selection: this.#selectionOf(set, nodeName),
       // An agent that has not yet written its VMSnapshotNode has not yet looked at its disk.
       nodeState: state === 'ready' && records.get(nodeName) === undefined ? 'notReady' : state,
+      isOrphaning: hasOrphanMark(set) || this.#orphaning.get(keyOf(set)) === uid,
       children: snapshots.byIndex('copy', `${uid}/${nodeName}`),
       namesake: snapshots.get(`${namespace}/${childName(name, nodeName)}`),
       definitions: undefined,

@@ -124,7 +124,10 @@ function wire(config: ControllerConfig, connections: Connections, log: Logger, m
     ...leaseTimes(config),
   })
   let leading: Wakeups | undefined
-  sets.onChange((key) => leading?.setChanged(key))
+  sets.onChange((key) => {
+    fleet.setSeen(key)
+    leading?.setChanged(key)
+  })
   snapshots.onChange((key) => leading?.snapshotChanged(key))
   const nodeChanged = (nodeName: string) => {
     // A standby's clocks run too: a change of leader begins no grace time anew.

@@ -10,7 +10,7 @@ import type { Term } from '../kube/leader.ts'
 import { addFinalizer, applyBody, keyOf, removeFinalizer, stampTransitions, testUnchanged } from '../kube/object.ts'
 import type { Client } from '../kube/resource.ts'
 import type { SetStatusDraft } from './aggregate.ts'
-import { adoption, childOf } from './child.ts'
+import { adoption, childOf, orphaning } from './child.ts'
 import type { ControllerPart } from './node-record.ts'
 import type { WatchedSnapshot } from './watched.ts'
 
@@ -43,6 +43,10 @@ export class Writes {
 
   async adopt(set: VMSnapshotSet, object: WatchedSnapshot): Promise<void> {
     await this.#fenced().snapshots.patch(keyOf(object), adoption(set, object))
+  }
+
+  async orphan(set: VMSnapshotSet, child: WatchedSnapshot): Promise<void> {
+    await this.#fenced().snapshots.patch(keyOf(child), orphaning(set, child))
   }
 
   /**

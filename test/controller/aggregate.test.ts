@@ -10,7 +10,7 @@ const set = aVMSnapshotSet().build()
 function seen(changes: Partial<CopyObserved> = {}): CopyObserved {
   const [child] = changes.children ?? []
   const node = { nodeName: 'node-1', selection: 'selected', nodeState: 'ready' } as const
-  return { set, ...node, children: [], namesake: child, definitions: undefined, ...changes }
+  return { set, ...node, isOrphaning: false, children: [], namesake: child, definitions: undefined, ...changes }
 }
 
 describe('rowOf()', () => {

@@ -1,7 +1,14 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { childName } from '../../src/controller/child.ts'
-import { type CopyEffect, type CopyObserved, decideCopy, decideSet, isDeleting } from '../../src/controller/expand.ts'
+import {
+  type CopyEffect,
+  type CopyObserved,
+  decideCopy,
+  decideSet,
+  hasOrphanMark,
+  isDeleting,
+} from '../../src/controller/expand.ts'
 import type { WatchedSnapshot } from '../../src/controller/watched.ts'
 import { aChild, aVMSnapshotSet, ownerOf } from '../support/fleet-builders.ts'
 
@@ -14,6 +21,7 @@ function seen(changes: Partial<CopyObserved> = {}): CopyObserved {
     nodeName: 'node-1',
     selection: 'selected',
     nodeState: 'ready',
+    isOrphaning: false,
     children: [],
     namesake: child,
     definitions: { kind: 'stable' },
@@ -80,7 +88,11 @@ describe('decideCopy() on the policy of a copy', () => {
     ['on a node that is not there', { selection: 'unknown', children: [aChild(set).retaining().build()] }],
     [
       'for a set that is being orphaned',
-      { set: aVMSnapshotSet().orphaning().build(), children: [aChild(set).retaining().build()] },
+      {
+        set: aVMSnapshotSet().orphaning().build(),
+        isOrphaning: true,
+        children: [aChild(set).retaining().build()],
+      },
     ],
   ])('never writes Delete %s', (_, changes) => {
     expect(decideCopy(seen(changes))).toEqual([])
@@ -117,7 +129,14 @@ describe('decideCopy() for a set that is being deleted', () => {
   })
 
   test('deletes nothing while the copies are being orphaned', () => {
-    expect(decideCopy(seen({ set: aVMSnapshotSet().orphaning().build(), children }))).toEqual([])
+    const orphaning = { set: aVMSnapshotSet().orphaning().build(), isOrphaning: true }
+    expect(decideCopy(seen({ ...orphaning, children }))).toEqual([])
+  })
+
+  test('orphans what the garbage collector has missed, and deletes nothing for that', () => {
+    const [child, gone] = [aChild(dying).build(), aChild(dying).deleting().build()]
+    const effects = decideCopy(seen({ set: dying, isOrphaning: true, children: [child, gone] }))
+    expect(effects).toEqual([{ kind: 'orphan', child }])
   })
 
   test.each([
@@ -180,6 +199,7 @@ describe('decideCopy() in every state', () => {
       child: fc.option(someChild, { nil: undefined }),
       selection: fc.constantFrom('selected' as const, 'deselected' as const, 'unknown' as const),
       nodeState: fc.constantFrom('ready', 'notReady', 'agentMissing', 'absent', 'outOfService', 'gone' as const),
+      wasOrphaning: fc.boolean(),
       definitions: fc.constantFrom(
         { kind: 'stable' as const },
         { kind: 'terminating' as const, name: 'x' },
@@ -187,7 +207,10 @@ describe('decideCopy() in every state', () => {
         undefined,
       ),
     })
-    .map(({ child, ...rest }): CopyObserved => worldOf(rest, child?.(rest.set)))
+    .map(({ child, wasOrphaning, ...rest }): CopyObserved => {
+      const isOrphaning = wasOrphaning || hasOrphanMark(rest.set)
+      return worldOf({ ...rest, isOrphaning }, child?.(rest.set))
+    })
 
   function worldOf(
     rest: Omit<CopyObserved, 'children' | 'namesake' | 'nodeName'>,
@@ -204,7 +227,7 @@ describe('decideCopy() in every state', () => {
           if (effect.kind !== 'delete') continue
           expect(copy.definitions).toEqual({ kind: 'stable' })
           expect(isDeleting(effect.child)).toBe(false)
-          if (isDeleting(copy.set)) expect(copy.set.metadata.finalizers).not.toContain('orphan')
+          if (isDeleting(copy.set)) expect(copy.isOrphaning).toBe(false)
           else expect([copy.selection, effect.child.spec.deletionPolicy]).toEqual(['deselected', 'Retain'])
           if (copy.set.spec.template.deletionPolicy === 'Retain')
             expect(effect.child.spec.deletionPolicy).toBe('Retain')
@@ -264,6 +287,8 @@ describe('decideCopy() in every state', () => {
         return { ...effect.object, metadata: aChild(owner).build().metadata }
       case 'setPolicy':
         return { ...effect.child, policyIsOurs: true, spec: { ...effect.child.spec, deletionPolicy: effect.policy } }
+      case 'orphan':
+        return { ...effect.child, metadata: { ...effect.child.metadata, ownerReferences: undefined } }
       case 'delete':
         return undefined
     }

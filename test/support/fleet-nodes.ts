@@ -93,13 +93,14 @@ export class FleetNodes {
     await until(`VMSnapshotNode ${nodeName} is gone`, look, (seen) => seen === undefined, slow)
   }
 
-  /** Waits until the inventory of the node lists the directory. */
-  async unclaimed(nodeName: string, snapshotName: string): Promise<UnclaimedRow> {
+  /** Waits until the inventory of the node lists the directory, and whose it was where that is asked for. */
+  async unclaimed(nodeName: string, snapshotName: string, formerOwner?: string): Promise<UnclaimedRow> {
+    const isIt = (row: UnclaimedRow | undefined) => row !== undefined && row.formerOwner === formerOwner
     const look = async () => {
       const { unclaimed = [] } = (await this.#fleet.record(nodeName))?.status ?? {}
       return unclaimed.find((row) => row.snapshotName === snapshotName)
     }
-    return (await until(`${snapshotName} of ${nodeName} is unclaimed`, look, Boolean, slow)) as UnclaimedRow
+    return (await until(`${snapshotName} of ${nodeName} is unclaimed`, look, isIt, slow)) as UnclaimedRow
   }
 
   async abandoned(nodeName: string): Promise<readonly AbandonedDirectory[]> {
