@@ -2,7 +2,7 @@
 import { conditionOf, type Draft } from '../api/condition.ts'
 import { formatBytes } from '../api/quantity.ts'
 import type { AbandonedDirectory, VMSnapshotNode, VMSnapshotNodeStatus } from '../api/vmsnapshotnode.ts'
-import type { Storage } from '../snapshot/disk.ts'
+import type { Recovered, Storage } from '../snapshot/disk.ts'
 import type { TakenInventory } from './inventory-keeper.ts'
 import { withInventory } from './inventory-status.ts'
 import type { StorageVerdict } from './storage.ts'
@@ -15,6 +15,7 @@ export interface NodeObserved {
   readonly agent: { readonly version: string; readonly nodeUID: string | undefined }
   /** undefined: none yet */
   readonly taken: TakenInventory | undefined
+  readonly nameTaken: Recovered['nameTaken']
 }
 
 type NodeStatusDraft = Draft<VMSnapshotNodeStatus>
@@ -55,10 +56,11 @@ function abandonedOn(storageID: string, abandoned: readonly AbandonedDirectory[]
   return abandoned.filter((entry) => (entry.storageID ?? storageID) === storageID)
 }
 
-function storageReady({ node, verdict, storage, baseDir }: NodeObserved) {
+function storageReady({ node, verdict, storage, baseDir, nameTaken }: NodeObserved) {
   const { generation } = node.metadata
   if (verdict.kind !== 'ready') return conditionOf('StorageReady', { ...verdict, status: 'Unknown' }, generation)
-  const message = `${baseDir} is storage ${verdict.storageID}${mountRemark(storage)}${lockRemark(verdict)}`
+  const remarks = `${mountRemark(storage)}${lockRemark(verdict)}${trashRemark(nameTaken)}`
+  const message = `${baseDir} is storage ${verdict.storageID}${remarks}`
   return conditionOf('StorageReady', { status: 'True', reason: 'StorageReady', message }, generation)
 }
 
@@ -70,6 +72,12 @@ function mountRemark(storage: Storage): string {
 /** Why it can be read and nothing of it removed, where that is so. */
 function lockRemark({ unlocked }: StorageVerdict & { kind: 'ready' }): string {
   return unlocked === undefined ? '' : `; nothing is removed without the lock: ${unlocked.message}`
+}
+
+/** A directory that was about to be removed and goes back, as soon as nothing else has its name. */
+function trashRemark(nameTaken: Recovered['nameTaken']): string {
+  if (nameTaken.length === 0) return ''
+  return `; in the trash until their names are free: ${nameTaken.map(({ uid, name }) => `${name} (${uid})`).join(', ')}`
 }
 
 function sizesOf(storage: Storage) {

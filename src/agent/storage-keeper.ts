@@ -7,7 +7,7 @@ import type { APIError } from '../kube/connection.ts'
 import type { Store } from '../kube/informer.ts'
 import { applyBody, semanticallyEqual, stampTransitions } from '../kube/object.ts'
 import type { Client } from '../kube/resource.ts'
-import type { Disk, Storage } from '../snapshot/disk.ts'
+import type { Disk, Recovered, Storage } from '../snapshot/disk.ts'
 import type { Problem } from '../snapshot/report.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { AgentEvents } from './events.ts'
@@ -51,6 +51,8 @@ export class StorageKeeper {
   /** storage whose trash was put in order by this process */
   #recovered: string | undefined
   #isRecovering = false
+  /** what cannot go back from the trash for now */
+  #nameTaken: Recovered['nameTaken'] = []
   #lastLook: LastLook | undefined
   readonly #hasVerdict = Promise.withResolvers<void>()
 
@@ -150,7 +152,9 @@ export class StorageKeeper {
       const answer = await this.#options.disk.recover(storageID)
       if (answer.kind === 'unknown') return answer.problem
       this.#recovered = storageID
-      if (answer.finished.length + answer.restored.length + answer.nameTaken.length > 0) {
+      const isStill = semanticallyEqual(answer.nameTaken, this.#nameTaken)
+      this.#nameTaken = answer.nameTaken
+      if (answer.finished.length + answer.restored.length > 0 || !isStill) {
         this.#options.log.info({ ...answer }, 'trash put in order')
       }
       return undefined
@@ -164,7 +168,8 @@ export class StorageKeeper {
     const { nodeName, nodes, client, disk, version, inventory } = this.#options
     const node = nodes.get(nodeName) ?? (await this.#createNode())
     const agent = { version, nodeUID: await this.#options.nodeUID() }
-    const status = nodeStatusOf({ node, storage, verdict, baseDir: disk.baseDir, agent, taken: inventory() })
+    const nameTaken = this.#nameTaken
+    const status = nodeStatusOf({ node, storage, verdict, baseDir: disk.baseDir, agent, taken: inventory(), nameTaken })
     if (!isNews(status, agentPartOf(node.status))) return
     const body = applyBody(node, { status: stampTransitions(status, node.status, new Date()) })
     await client.apply(nodeName, body, { fieldManager: STATUS_FIELD_MANAGER, force: true, subresource: 'status' })

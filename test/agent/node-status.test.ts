@@ -38,7 +38,15 @@ describe('the status of a VMSnapshotNode', () => {
     }
     const storage = { kind: 'unknown', problem: { code: 'TimedOut', message: 'no answer' } } as const
     const verdict = { kind: 'unknown', reason: 'TimedOut', message: 'no answer' } as const
-    const written = nodeStatusOf({ node, storage, verdict, baseDir: '/srv/snapshots', agent, taken: undefined })
+    const written = nodeStatusOf({
+      node,
+      storage,
+      verdict,
+      baseDir: '/srv/snapshots',
+      agent,
+      taken: undefined,
+      nameTaken: [],
+    })
     expect(written).not.toHaveProperty('abandoned')
     expect(written.conditions.map(({ type }) => type)).toEqual(['StorageReady'])
   })
@@ -68,7 +76,7 @@ describe('the status of a base directory that is ready', () => {
   })
   const verdict = { kind: 'ready', storageID: 'disk-1', retiredStorageIDs: [] } as const
   const taken = { storageID: 'disk-1', inventory, takenAtMs: 0 }
-  const seen = { storage, verdict, baseDir: '/srv/snapshots', agent }
+  const seen = { storage, verdict, baseDir: '/srv/snapshots', agent, nameTaken: [] }
 
   test('tells of the file system, what lies there, and who says so', () => {
     expect(nodeStatusOf({ ...seen, node: node(status), taken })).toMatchObject({
@@ -88,6 +96,14 @@ describe('the status of a base directory that is ready', () => {
     const other = { ...seen, verdict: { ...verdict, storageID: 'disk-2' }, node: node(recorded) }
     expect(nodeStatusOf({ ...other, taken })).not.toHaveProperty('unclaimed')
     expect(nodeStatusOf({ ...other, taken })).toMatchObject({ storageID: 'disk-2', totalInodes: 1_000 })
+  })
+
+  test('says what waits in the trash for its name', () => {
+    const nameTaken = [{ uid: 'uid-1', name: 'teams/a' }]
+    expect(nodeStatusOf({ ...seen, node: node(), taken, nameTaken }).conditions[0]).toMatchObject({
+      status: 'True',
+      message: '/srv/snapshots is storage disk-1; in the trash until their names are free: teams/a (uid-1)',
+    })
   })
 
   test('has no uid of a Node where the token names none', () => {

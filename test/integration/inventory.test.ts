@@ -120,6 +120,7 @@ describe('the trash of an agent that is gone', () => {
     agent = node.start()
     const status = await says(node, 'what cannot go back', ({ trashDirectories }) => trashDirectories === 1)
     expect(status.trashBytes).toBeGreaterThan(1_000_000)
+    expect(status.conditions?.[0]?.message).toContain(`in the trash until their names are free: taken (${uid})`)
     expect(Math.abs(Date.parse(status.oldestTrashAt ?? '') - Date.now())).toBeLessThan(120_000)
     renameSync(node.path('taken'), node.path('elsewhere'))
     const after = await says(node, 'empty trash', ({ trashDirectories }) => trashDirectories === 0)
