@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, renameSync, truncateSync } from 'no
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { VMSnapshot } from '../../src/api/vmsnapshot.ts'
+import type { VMSnapshotNode } from '../../src/api/vmsnapshotnode.ts'
 import type { Cluster } from '../controlplane/cluster.ts'
 import { startControlPlane } from '../controlplane/control-plane.ts'
 import { install } from '../controlplane/install.ts'
@@ -62,6 +63,13 @@ class Demo {
     const object = await this.cluster.get<VMSnapshot>('vmsnap', name, '-n', namespace)
     return object?.status?.conditions?.find((condition) => condition.type === type)?.reason
   }
+
+  /** How many directories of a node are claimed and how many are not; undefined: nobody has looked yet. */
+  async directories(node: string): Promise<string | undefined> {
+    const { claimedDirectories, unclaimedDirectories } =
+      (await this.cluster.get<VMSnapshotNode>('vmsnapnode', node))?.status ?? {}
+    return claimedDirectories === undefined ? undefined : `${claimedDirectories} and ${unclaimedDirectories}`
+  }
 }
 
 async function main(once: boolean): Promise<void> {
@@ -76,6 +84,7 @@ async function main(once: boolean): Promise<void> {
   writeSamples(demo)
   const agents = await startAgents(demo)
   await describeSnapshots(demo)
+  await tellUnclaimed(demo)
   await changeOnDisk(demo)
   await deleteOne(demo)
   await deleteNamespace(demo)
@@ -94,9 +103,10 @@ function writeSamples(demo: Demo): void {
   writeSnapshot(demo.path('node-2'), 'sandbox-b', { generations: 1, baseTemplate: join(template, 'rootfs.ext4') })
   truncateSync(join(demo.path('node-2'), 'sandbox-b', 'memfile.header'), 63)
   writeSnapshot(demo.path('node-3'), 'sandbox-c')
+  writeSnapshot(demo.path('node-3'), 'teams/x/forgotten')
   console.log('  node-1: templates/ubuntu-24.04 (a template), sandbox-a (CoW, two diff generations)')
   console.log('  node-2: sandbox-b (its memfile.header is cut short)')
-  console.log('  node-3: sandbox-c (full); sandbox-d is missing')
+  console.log('  node-3: sandbox-c (full), teams/x/forgotten (nobody will describe it); sandbox-d is missing')
 }
 
 async function startAgents(demo: Demo): Promise<readonly AgentProcess[]> {
@@ -131,7 +141,17 @@ async function describeSnapshots(demo: Demo): Promise<void> {
       (await demo.reason('team-b', 'sandbox-b', 'Ready')) === 'HeaderDamaged' &&
       (await demo.reason('team-b', 'sandbox-d', 'Ready')) === 'DirectoryAbsent',
   )
-  await demo.show('get', 'vmsnapnode')
+}
+
+async function tellUnclaimed(demo: Demo): Promise<void> {
+  say('Asking what is on the disks that nobody asked for')
+  const expected = { 'node-1': '2 and 0', 'node-2': '1 and 0', 'node-3': '1 and 1' }
+  for (const [node, directories] of Object.entries(expected)) {
+    const what = `${node} tells of ${directories} directories, claimed and unclaimed`
+    await demo.comesTrue(what, async () => (await demo.directories(node)) === directories)
+  }
+  await demo.show('get', 'vmsnapnode', '-o', 'wide')
+  await demo.show('describe', 'vmsnapnode', 'node-3')
 }
 
 async function changeOnDisk(demo: Demo): Promise<void> {
