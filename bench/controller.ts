@@ -10,6 +10,7 @@ import { bundle } from '../build/bundle.ts'
 import { API_VERSION } from '../src/api/group.ts'
 import type { VMSnapshot } from '../src/api/vmsnapshot.ts'
 import { childName } from '../src/controller/child.ts'
+import type { APIError } from '../src/kube/connection.ts'
 import { keyOf } from '../src/kube/resource.ts'
 import { controlPlaneBinaries } from '../test/controlplane/binaries.ts'
 import { exitOnSignals, keepUntilExit } from '../test/controlplane/programs.ts'
@@ -36,7 +37,7 @@ const children = nodeCount * setCount
 const controllerUser = 'system:serviceaccount:vmsnapshot-system:vmsnapshot-controller'
 /** As many as the controller creates at a time. */
 const atOnce = 16
-const lateMs = 300_000
+const lateMs = 1_200_000
 
 exitOnSignals()
 const directory = mkdtempSync(join(tmpdir(), 'vmsnapshot-bench-controller-'))
@@ -48,7 +49,8 @@ const { cluster, connection } = fleet
 const relay = await CountingRelay.start(cluster.coordinates.server)
 const nodes = Array.from({ length: nodeCount }, (_, index) => `node-${String(index).padStart(4, '0')}`)
 const sets = Array.from({ length: setCount }, (_, index) => `set-${index}`)
-const [firstSet = '', ...otherSets] = sets
+const rounds = Math.min(3, setCount)
+const [firstSet = ''] = sets
 const [counted = '', ...otherNodes] = nodes
 const agents = new Map<string, LightAgent>()
 let started = 0
@@ -57,7 +59,7 @@ let seen = 0
 const countedAgents = new LightAgents(cluster.writeKubeconfig('counted', cluster.coordinates.adminToken, relay.server))
 await each(nodes, async (name) => {
   await fleet.addNode(name)
-  agents.set(name, await (name === counted ? countedAgents : fleet.agents).start(name, new Set(sets)))
+  agents.set(name, await startAgent(name))
 })
 for (const namespace of ['fleet', 'plain', 'warm']) await fleet.addNamespace(namespace)
 const watched = await Watched.open(connection)
@@ -66,13 +68,18 @@ console.log(`${nodeCount} nodes are there, and their agents follow`)
 // Everybody has compiled what is hot before anybody is measured.
 await createPlainly('warm', [firstSet])
 await deletePlainly('warm')
-const plainOneMs = await createPlainly('plain', [firstSet])
-await deletePlainly('plain')
 
 const first = await start()
 const expandFrom = first.cpuMs
-const oneMs = await createSets([firstSet])
-const restMs = await createSets(otherSets)
+const oneMs: number[] = []
+const plainMs: number[] = []
+for (const name of sets.slice(0, rounds)) {
+  // The controller sees these objects too, and has nothing to do with them.
+  plainMs.push(await createPlainly('plain', [name]))
+  await deletePlainly('plain')
+  oneMs.push(await createSets([name]))
+}
+const restMs = await createSets(sets.slice(rounds))
 const expandCPUMs = first.cpuMs - expandFrom
 await quiet()
 const expanding = phase()
@@ -93,9 +100,6 @@ const deleteMs = await deleteSets()
 const deleteCPUMs = second.cpuMs - deleteFrom
 await second.end()
 const deleting = phase()
-
-fillDisks()
-const plainRestMs = await createPlainly('plain', otherSets)
 await Promise.all([watched.close(), countedAgents.close()])
 relay.close()
 await fleet.close()
@@ -105,8 +109,10 @@ const figures = {
   nodes: nodeCount,
   sets: setCount,
   children,
-  oneSet: { readyMs: oneMs, plainMs: plainOneMs, ratio: rounded(plainOneMs / oneMs) },
-  otherSets: { readyMs: restMs, plainMs: plainRestMs, ratio: rounded(plainRestMs / restMs) },
+  oneSetMs: oneMs,
+  plainMs,
+  ratio: rounded(sum(plainMs) / sum(oneMs)),
+  otherSetsMs: restMs,
   rssAnonMiB: rounded(rssAnonMiB),
   rssAnonRestartedMiB: rounded(rssAnonRestartedMiB),
   cpuMsPerChild: rounded(expandCPUMs / children),
@@ -127,6 +133,19 @@ const figures = {
 for (const [name, figure] of Object.entries(figures)) console.log(`${name.padEnd(24)} ${JSON.stringify(figure)}`)
 console.log(JSON.stringify(figures))
 process.exit(0)
+
+/** Hundreds that come at once may be turned away. */
+async function startAgent(name: string): Promise<LightAgent> {
+  const all = name === counted ? countedAgents : fleet.agents
+  for (;;) {
+    try {
+      return await all.start(name, new Set(sets))
+    } catch (error) {
+      if ((error as Partial<APIError>).kind !== 'Transient') throw error
+      await sleep(1_000)
+    }
+  }
+}
 
 /** Resolves once it leads. */
 async function start(): Promise<Running> {
@@ -283,6 +302,10 @@ function took(startedAt: number, what: string): number {
   const ms = Math.round(performance.now() - startedAt)
   console.log(`${what}: ${ms} ms`)
   return ms
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0)
 }
 
 function rounded(value: number): number {

@@ -3,7 +3,7 @@ import { type VMSnapshot, vmSnapshotResource } from '../src/api/vmsnapshot.ts'
 import type { Connection } from '../src/kube/connection.ts'
 import { Informer } from '../src/kube/informer.ts'
 
-const deadlineMs = 300_000
+const deadlineMs = 1_200_000
 const quiet = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
 
 export class Watched {
@@ -42,6 +42,7 @@ export class Watched {
       if (left.size === 0) resolve()
     }
     for (const key of [...left]) this.#onChange(key)
+    if (left.size === 0) resolve()
     await promise
     clearTimeout(timer)
     this.#onChange = () => {}

@@ -21,30 +21,48 @@ const names = [`vmsnapshots.${GROUP}`, `vmsnapshotsets.${GROUP}`]
 const lookAgain = { requeueAfterMs: 1_000 }
 const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {}, child: () => silent }
 
+/** A connection has 256 sockets at most, and each watch keeps one. */
+const agentsPerConnection = 100
+
 export class LightAgents {
-  readonly #connection: Connection
+  readonly #kubeconfig: string
+  readonly #connections: Connection[] = []
   readonly #ending = new AbortController()
   readonly #agents = new Map<string, LightAgent>()
   readonly #definitions: () => Promise<Definitions>
 
   constructor(kubeconfig: string) {
-    this.#connection = new Connection({ kubeconfig, userAgent: 'light-agents', maxConcurrentRequests: 64 })
-    const read = definitionReads(this.#connection)
+    this.#kubeconfig = kubeconfig
+    // One of its own, which no watch fills up.
+    const read = definitionReads(this.#connect())
     this.#definitions = () => read(names)
   }
 
   /** Resolves once the agent follows its node. A `disk` of an earlier agent goes on. */
   async start(nodeName: string, disk: LightDisk = new Set()): Promise<LightAgent> {
-    const agent = new LightAgent(nodeName, disk, this.#connection, this.#definitions)
+    const agent = new LightAgent(nodeName, disk, this.#connectionForOneMore(), this.#definitions)
     this.#agents.set(nodeName, agent)
     await agent.start(this.#ending.signal)
     return agent
   }
 
+  #connectionForOneMore(): Connection {
+    const latest = this.#connections.at(-1)
+    const hasRoom = this.#agents.size < (this.#connections.length - 1) * agentsPerConnection
+    return latest !== undefined && hasRoom ? latest : this.#connect()
+  }
+
+  #connect(): Connection {
+    const options = { kubeconfig: this.#kubeconfig, userAgent: 'light-agents', maxConcurrentRequests: 64 }
+    const connection = new Connection(options)
+    this.#connections.push(connection)
+    return connection
+  }
+
   async close(): Promise<void> {
     this.#ending.abort()
     await Promise.all([...this.#agents.values()].map((agent) => agent.stop()))
-    this.#connection.close()
+    for (const connection of this.#connections) connection.close()
   }
 }
 
