@@ -12,6 +12,7 @@ import { type ControlPlane, startControlPlane } from '../controlplane/control-pl
 import { install } from '../controlplane/install.ts'
 import { kinds } from '../model/operations/all.ts'
 import { play } from '../model/play.ts'
+import { comeToRest } from '../model/rest.ts'
 import { World } from '../model/world.ts'
 
 const seeds = (process.env.MODEL_SEEDS ?? '1,2').split(',').map(Number)
@@ -41,7 +42,7 @@ describe('three agents under random operations', () => {
       const program = join(directory, 'program', 'main.js')
       const world = await World.open({ controlPlane, run: `seed-${seed}`, root, program })
       try {
-        const ran = await play(world, { seed, storms, operationsPerStorm, kinds })
+        const ran = await play(world, { seed, storms, operationsPerStorm, kinds, comeToRest })
         const seconds = Math.round(world.journal.now() / 1_000)
         console.log(
           `seed ${seed}: ${ran} of ${storms * operationsPerStorm} operations in ${seconds} s; ${JSON.stringify(world.counts)}`,

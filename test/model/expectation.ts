@@ -14,6 +14,8 @@ export interface Scenery {
   readonly sets: readonly VMSnapshotSet[]
   /** base directory of its node */
   readonly rootOf: (object: VMSnapshot) => string | undefined
+  /** seen on a disk that was given up: it acts as Retain */
+  readonly isGivenUp: (object: VMSnapshot) => boolean
 }
 
 /** undefined: it is as it should be. */
@@ -48,7 +50,7 @@ function trueReasons(object: VMSnapshot, scenery: Scenery): readonly string[] {
   const owner = ownerOf(object)
   const set = scenery.sets.find(({ metadata }) => metadata.uid === owner)
   const isRetained = (owner !== undefined && set === undefined) || set?.spec.template.deletionPolicy === 'Retain'
-  if (object.spec.deletionPolicy === 'Retain') return []
+  if (object.spec.deletionPolicy === 'Retain' || scenery.isGivenUp(object)) return []
   const here = scenery.objects.filter((other) => other !== object && other.spec.nodeName === object.spec.nodeName)
   const name = object.spec.snapshotName
   const same = here.filter(({ spec }) => spec.snapshotName === name)

@@ -4,6 +4,7 @@ import type { Cluster } from '../controlplane/cluster.ts'
 import { AgentProcess } from '../support/agent-process.ts'
 import { FaultProxy } from '../support/fault-proxy.ts'
 import { Bay } from './bay.ts'
+import { Disturbances } from './disturbances.ts'
 import type { Journal } from './journal.ts'
 import { SandboxManager } from './sandbox-manager.ts'
 import type { NodeName } from './universe.ts'
@@ -30,15 +31,6 @@ export interface Agent {
   isStruck: boolean
 }
 
-/** Why the agents of a node may act late: on what they knew at its beginning. */
-export type Cause = 'outage' | 'network' | 'pause'
-
-interface Disturbance {
-  readonly cause: Cause
-  readonly fromMs: number
-  toMs: number
-}
-
 export class Machine {
   readonly label: NodeName
   readonly name: string
@@ -46,28 +38,34 @@ export class Machine {
   readonly manager: SandboxManager
   readonly proxy: FaultProxy
   readonly occupied = new Set<Part>()
+  readonly disturbances: Disturbances
   readonly #options: MachineOptions
-  readonly #kubeconfig: string
-  readonly #disturbances: Disturbance[] = []
+  #kubeconfig = ''
   readonly #restarts: NodeJS.Timeout[] = []
   #agents: Agent[] = []
 
-  private constructor(options: MachineOptions, proxy: FaultProxy, kubeconfig: string) {
+  private constructor(options: MachineOptions, proxy: FaultProxy) {
     this.#options = options
     this.label = options.label
     this.name = options.name
     this.proxy = proxy
-    this.#kubeconfig = kubeconfig
+    this.disturbances = new Disturbances(() => options.journal.now())
     proxy.rewrite = ({ pathname, searchParams }) => this.#noteWatch(pathname, searchParams)
     this.bay = new Bay(options.label, options.root, () => options.journal.now())
     this.manager = new SandboxManager(this.bay)
   }
 
   static async make(options: MachineOptions): Promise<Machine> {
-    const { cluster, name } = options
-    await cluster.addNode(name)
-    const proxy = await FaultProxy.start(cluster.coordinates)
-    return new Machine(options, proxy, await cluster.agentKubeconfig(name, proxy.server))
+    const machine = new Machine(options, await FaultProxy.start(options.cluster.coordinates))
+    await machine.join()
+    return machine
+  }
+
+  /** Makes it a node of the cluster: the Node, the Pod of its agent, and a token that is bound to that Pod. */
+  async join(): Promise<void> {
+    const { cluster } = this.#options
+    await cluster.addNode(this.name)
+    this.#kubeconfig = await cluster.agentKubeconfig(this.name, this.proxy.server)
   }
 
   get logFile(): string {
@@ -110,6 +108,7 @@ export class Machine {
 
   /** Resolves once those agents have ended, by default all that run. */
   async strike(signal: 'SIGKILL' | 'SIGTERM', struck: readonly Agent[] = this.agents): Promise<void> {
+    for (const restart of this.#restarts.splice(0)) clearTimeout(restart)
     await Promise.all(
       struck.map((agent) => {
         agent.isStruck = true
@@ -119,7 +118,7 @@ export class Machine {
   }
 
   pause(): void {
-    this.disturbed('pause')
+    this.disturbances.begin('pause')
     for (const agent of this.agents) agent.isPaused = process.kill(agent.process.pid, 'SIGSTOP')
   }
 
@@ -128,12 +127,12 @@ export class Machine {
       if (agent.isPaused) process.kill(agent.process.pid, 'SIGCONT')
       agent.isPaused = false
     }
-    this.undisturbed('pause')
+    this.disturbances.end('pause')
   }
 
   /** Breaks the way to the API server. */
   breakNetwork(how: (proxy: FaultProxy) => void): void {
-    this.disturbed('network')
+    this.disturbances.begin('network')
     how(this.proxy)
   }
 
@@ -142,24 +141,7 @@ export class Machine {
     this.proxy.thaw()
     // What was swallowed never comes: whoever waits for it has to ask again.
     this.proxy.resetAll()
-    this.undisturbed('network')
-  }
-
-  disturbed(cause: Cause): void {
-    this.#disturbances.push({ cause, fromMs: this.#options.journal.now(), toMs: Number.POSITIVE_INFINITY })
-  }
-
-  undisturbed(cause: Cause): void {
-    const now = this.#options.journal.now()
-    for (const disturbance of this.#disturbances) {
-      if (disturbance.cause === cause) disturbance.toMs = Math.min(disturbance.toMs, now)
-    }
-  }
-
-  /** How old what an agent knew may be that acted at `ms`: the barrier's lifetime where something was in the way, else the watch's lag. */
-  knowledgeFromMs(ms: number): number {
-    const touching = this.#disturbances.filter(({ fromMs, toMs }) => fromMs <= ms && toMs >= ms - barrierMs)
-    return touching.length === 0 ? ms - lagMs : Math.min(ms, ...touching.map(({ fromMs }) => fromMs)) - barrierMs
+    this.disturbances.end('network')
   }
 
   #noteWatch(path: string, query: URLSearchParams): void {
@@ -180,7 +162,3 @@ export class Machine {
 }
 
 const restartMs = 300
-/** From the barrier to the rename 10 s may pass, and the rename is seen some time later. */
-const barrierMs = 12_000
-/** Of the watch on a busy machine. */
-const lagMs = 3_000

@@ -3,21 +3,21 @@
 import fc from 'fast-check'
 import type { World } from './world.ts'
 
-export interface Operation {
+export interface Operation<W = World> {
   /** one line of the journal */
   readonly text: string
-  isPossible(world: World): boolean
-  run(world: World): Promise<void> | void
+  isPossible(world: W): boolean
+  run(world: W): Promise<void> | void
 }
 
 /** A kind of operation: how often it is drawn beside the others, and how. */
-export interface Kind {
+export interface Kind<W = World> {
   readonly weight: number
-  readonly arbitrary: fc.Arbitrary<Operation>
+  readonly arbitrary: fc.Arbitrary<Operation<W>>
 }
 
-export interface Step {
-  readonly operation: Operation
+export interface Step<W> {
+  readonly operation: Operation<W>
   readonly pauseMs: number
 }
 
@@ -28,7 +28,7 @@ const aPause = fc.oneof(
   { weight: 1, arbitrary: fc.integer({ min: 250, max: 1_500 }) },
 )
 
-export function stepsOf(kinds: readonly Kind[], seed: number, count: number): readonly Step[] {
+export function stepsOf<W>(kinds: readonly Kind<W>[], seed: number, count: number): readonly Step<W>[] {
   const aStep = fc.record({ operation: fc.oneof(...kinds), pauseMs: aPause })
   return fc.sample(aStep, { seed, numRuns: count })
 }

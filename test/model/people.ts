@@ -48,6 +48,13 @@ export class People {
     return this.sets.create(object, namespace)
   }
 
+  async deleteSet(key: string, propagationPolicy: Propagation): Promise<void> {
+    const [namespace, name] = key.split('/')
+    const path = `${collectionPath(vmSnapshotSetResource, namespace)}/${name}`
+    const body = { apiVersion: 'v1', kind: 'DeleteOptions', propagationPolicy }
+    await this.#connection.request({ method: 'DELETE', path, body })
+  }
+
   async ensureNamespace(name: string): Promise<void> {
     const body = { apiVersion: 'v1', kind: 'Namespace', metadata: { name } }
     await this.#connection.request({ method: 'POST', path: '/api/v1/namespaces', body }).catch(unless('AlreadyExists'))

@@ -1,22 +1,24 @@
 // A run: storms of operations from one seed, and a rest after each.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Kind, stepsOf } from './operation.ts'
-import { comeToRest } from './rest.ts'
 import { nodes } from './universe.ts'
 import { Violation } from './violation.ts'
 import type { World } from './world.ts'
 
-export interface Run {
+export interface Run<W extends World> {
   readonly seed: number
   readonly storms: number
   readonly operationsPerStorm: number
-  readonly kinds: readonly Kind[]
+  readonly kinds: readonly Kind<W>[]
+  /** heals everything and holds what must be true at rest */
+  readonly comeToRest: (world: W) => Promise<void>
 }
 
 const shownLines = 120
 
 /** How many operations were possible. Throws Error with what did not hold and what led to it. */
-export async function play(world: World, { seed, storms, operationsPerStorm, kinds }: Run): Promise<number> {
+export async function play<W extends World>(world: W, run: Run<W>): Promise<number> {
+  const { seed, storms, operationsPerStorm, kinds, comeToRest } = run
   const steps = stepsOf(kinds, seed, storms * operationsPerStorm)
   let ran = 0
   try {

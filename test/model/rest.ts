@@ -31,7 +31,8 @@ export async function comeToRest(world: World): Promise<void> {
   world.journal.note(`AT REST after ${((world.journal.now() - startedAtMs) / 1_000).toFixed(1)} s`)
 }
 
-async function quiet(world: World): Promise<void> {
+/** Everything done, every status true, and nobody writes any more. */
+export async function quiet(world: World): Promise<void> {
   await settled(world, 'everything is done', () => unfinished(world))
   await settled(world, 'every status is what inspect says', () => wrongStatuses(world))
   await settled(world, 'nothing is written any more', async () => {
@@ -41,28 +42,28 @@ async function quiet(world: World): Promise<void> {
 }
 
 /** Whoever held something lets go: what waited for that must come to its end too. */
-async function letGoOfEverything({ people, snapshots, sets, journal }: World): Promise<void> {
+export async function letGoOfEverything({ people, snapshots, sets, journal }: World): Promise<void> {
   journal.note('LET GO')
   for (const object of snapshots.current)
     await people.hold(people.snapshots, keyOf(object), false).catch(unless('NotFound'))
   for (const set of sets.current) await people.hold(people.sets, keyOf(set), false).catch(unless('NotFound'))
 }
 
-async function heal(world: World): Promise<void> {
+export async function heal(world: World): Promise<void> {
   world.journal.note('HEAL')
   // Whatever lasts ends by itself: disks are back, processes run, nothing is in the way of requests.
   await world.backgroundEnded()
-  for (const machine of world.machines) {
-    machine.bay.clear()
-    machine.manager.clear()
-    if (machine.isDeserted) machine.start()
+  for (const { bay, manager } of world.machines) {
+    bay.clear()
+    manager.clear()
   }
-  await world.people.restoreNamespaces(world.snapshots.current)
+  for (const machine of world.attended) if (machine.isDeserted) machine.start()
+  await world.people.restoreNamespaces([...world.snapshots.current, ...world.sets.current])
   if (world.definitions.deleted.length > 0) await restoreDefinitions(world, definitionMs)
 }
 
 /** Polls until nothing is wrong. Throws Violation with what is still wrong, or with what was found out meanwhile. */
-async function settled(world: World, what: string, wrong: () => Promise<readonly string[]>): Promise<void> {
+export async function settled(world: World, what: string, wrong: () => Promise<readonly string[]>): Promise<void> {
   const deadlineMs = performance.now() + restMs
   for (;;) {
     const found = await wrong().catch((error: unknown) => [String(error)])
@@ -92,7 +93,7 @@ async function unfinished(world: World): Promise<readonly string[]> {
       const end = expectedEnd(object, scenery)
       return end === undefined ? [] : [`${keyOf(object)} ${end}`]
     }),
-    ...world.machines.flatMap(leftInTrash),
+    ...world.attended.flatMap(leftInTrash),
     ...(await unreadyNodes(world)),
   ]
 }
@@ -102,8 +103,9 @@ async function sceneryOf(world: World): Promise<Scenery> {
     world.people.list(vmSnapshotResource),
     world.people.list(vmSnapshotSetResource),
   ])
-  const rootOf = ({ spec }: VMSnapshot) => world.machineOf(spec.nodeName)?.bay.baseDir
-  return { objects: objects.filter((object) => rootOf(object) !== undefined), sets, rootOf }
+  const rootOf = ({ spec }: VMSnapshot) => world.attended.find(({ name }) => name === spec.nodeName)?.bay.baseDir
+  const isGivenUp = (object: VMSnapshot) => world.isGivenUp(object)
+  return { objects: objects.filter((object) => rootOf(object) !== undefined), sets, rootOf, isGivenUp }
 }
 
 /** Only what cannot go back because its name is taken may stay there. */
@@ -135,11 +137,8 @@ function isNameTaken(root: string, name: string): boolean {
 }
 
 /** Nodes whose base directory is not known to be the one on record. */
-export async function unreadyNodes({
-  machines,
-  people,
-}: Pick<World, 'machines' | 'people'>): Promise<readonly string[]> {
-  const wrong = machines.map(async ({ label, name }) => {
+async function unreadyNodes({ attended, people }: World): Promise<readonly string[]> {
+  const wrong = attended.map(async ({ label, name }) => {
     const node = await people.nodes.get(name).catch(() => undefined)
     const ready = node?.status?.conditions?.find(({ type }) => type === 'StorageReady')
     return ready?.status === 'True' ? [] : [`${label} StorageReady is ${ready?.status} ${ready?.message}`]
@@ -149,7 +148,7 @@ export async function unreadyNodes({
 
 async function wrongStatuses(world: World): Promise<readonly string[]> {
   const scenery = await sceneryOf(world)
-  const found = world.machines.map(async ({ name, bay }) => {
+  const found = world.attended.map(async ({ name, bay }) => {
     const objects = scenery.objects.filter(({ spec }) => spec.nodeName === name)
     const reports = await inspected(bay.baseDir, [...new Set(objects.map(({ spec }) => spec.snapshotName))])
     return objects.flatMap((object) => statusDifferences(object, reports.get(object.spec.snapshotName), scenery))

@@ -13,6 +13,8 @@ import { Violation } from './violation.ts'
 export interface WatchmanOptions extends Evidence {
   readonly machines: readonly Machine[]
   readonly journal: Journal
+  /** another reason than its policy for which an object could be let go while its directory stays */
+  readonly mayLetGo: (object: VMSnapshot, act: Act) => string | undefined
 }
 
 /** So late a watch on a busy machine may bring what had already happened. */
@@ -100,7 +102,7 @@ export class Watchman {
   /** I1 and I5. */
   #removed(machine: Machine, disk: Disk, incarnation: Incarnation): void {
     const { label, name, identity, uid, lastStandingAtMs } = incarnation
-    const fromMs = machine.knowledgeFromMs(lastStandingAtMs)
+    const fromMs = machine.disturbances.knowledgeFromMs(lastStandingAtMs)
     const storageID = markerOf(machine.bay.baseDir)
     this.#later(() => {
       const toMs = this.#options.journal.now()
@@ -117,11 +119,12 @@ export class Watchman {
     this.#counts.freed++
     const { snapshotName } = object.spec
     const toMs = this.#options.journal.now()
-    const fromMs = machine.knowledgeFromMs(toMs)
+    const fromMs = machine.disturbances.knowledgeFromMs(toMs)
     const act: Act = { fromMs, toMs, nodeName: machine.name, snapshotName, storageID: object.status?.storageID }
     const isStillThere = () => this.#isStillThere(machine, object)
     this.#later(() => {
-      if (whyLetGo(this.#options, act, object.metadata.uid) !== undefined) return true
+      const why = whyLetGo(this.#options, act, object.metadata.uid) ?? this.#options.mayLetGo(object, act)
+      if (why !== undefined) return true
       const still = isStillThere()
       if (still === undefined) return false
       if (still === false) return true

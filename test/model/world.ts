@@ -12,6 +12,7 @@ import { until } from '../support/until.ts'
 import { Definitions } from './definitions.ts'
 import { History } from './history.ts'
 import { Journal } from './journal.ts'
+import type { Act } from './judge.ts'
 import { Machine } from './machine.ts'
 import { People } from './people.ts'
 import { summaryOf } from './summary.ts'
@@ -39,32 +40,40 @@ export class World {
   readonly sets: History<VMSnapshotSet>
   readonly machines: readonly Machine[]
   readonly controlPlane: ControlPlane
+  protected readonly connection: Connection
+  protected readonly ending = new AbortController()
   readonly #run: string
-  readonly #connection: Connection
   readonly #watchman: Watchman
-  readonly #ending = new AbortController()
   readonly #following: Promise<unknown>
   readonly #looking: NodeJS.Timeout
   readonly #background: Promise<void>[] = []
   #isServing = true
 
-  private constructor({ controlPlane, run }: WorldOptions, journal: Journal, machines: readonly Machine[]) {
+  protected constructor({ controlPlane, run }: WorldOptions, journal: Journal, machines: readonly Machine[]) {
     this.controlPlane = controlPlane
     this.journal = journal
     this.machines = machines
     this.#run = run
-    this.#connection = new Connection({ kubeconfig: controlPlane.cluster.adminKubeconfig, userAgent: 'model' })
-    this.people = new People(this.#connection)
+    this.connection = new Connection({ kubeconfig: controlPlane.cluster.adminKubeconfig, userAgent: 'model' })
+    this.people = new People(this.connection)
     this.definitions = new Definitions(controlPlane.cluster, () => journal.now())
-    const common = { connection: this.#connection, now: () => journal.now() }
+    const common = { connection: this.connection, now: () => journal.now() }
     this.snapshots = new History({
       ...common,
       resource: vmSnapshotResource,
-      onChange: (before, after) => this.#objectChanged(before, after),
+      onChange: (before, after) => this.objectChanged(before, after),
     })
-    this.sets = new History({ ...common, resource: vmSnapshotSetResource, onChange: () => {} })
-    this.#watchman = new Watchman({ ...this, terminating: this.definitions.terminating })
-    const { signal } = this.#ending
+    this.sets = new History({
+      ...common,
+      resource: vmSnapshotSetResource,
+      onChange: (before, after) => this.setChanged(before, after),
+    })
+    this.#watchman = new Watchman({
+      ...this,
+      terminating: this.definitions.terminating,
+      mayLetGo: (object, act) => this.mayLetGo(object, act),
+    })
+    const { signal } = this.ending
     this.#following = Promise.all([this.snapshots.follow(signal), this.sets.follow(signal)])
     this.#looking = setInterval(() => this.#watchman.look(), lookMs)
   }
@@ -72,19 +81,42 @@ export class World {
   /** Every node with a running agent and an empty disk. */
   static async open(options: WorldOptions): Promise<World> {
     const journal = new Journal()
-    const { run, root, program, controlPlane } = options
-    const machines = await Promise.all(
-      nodes.map((label) => {
-        const own = join(root, label)
-        mkdirSync(own, { recursive: true })
-        const { cluster } = controlPlane
-        return Machine.make({ label, name: `${run}-${label}`, root: own, cluster, program, journal })
-      }),
-    )
-    const world = new World(options, journal, machines)
-    for (const machine of machines) machine.start()
+    const world = new World(options, journal, await World.machinesOf(options, journal))
+    for (const machine of world.machines) machine.start()
     await world.isWatched()
     return world
+  }
+
+  protected static machinesOf(
+    { run, root, program, controlPlane }: WorldOptions,
+    journal: Journal,
+  ): Promise<Machine[]> {
+    const { cluster } = controlPlane
+    const made = nodes.map((label) => {
+      const own = join(root, label)
+      mkdirSync(own, { recursive: true })
+      return Machine.make({ label, name: `${run}-${label}`, root: own, cluster, program, journal })
+    })
+    return Promise.all(made)
+  }
+
+  /** Machines that are nodes of the cluster, and whose agents are to run. */
+  get attended(): readonly Machine[] {
+    return this.machines
+  }
+
+  /** Seen on a disk that somebody gave up. */
+  isGivenUp(_object: VMSnapshot): boolean {
+    return false
+  }
+
+  /** Another reason than its policy for which an object could be let go while its directory stays. */
+  protected mayLetGo(_object: VMSnapshot, _act: Act): string | undefined {
+    return undefined
+  }
+
+  protected get histories(): readonly Pick<History<never>, 'state'>[] {
+    return [this.snapshots, this.sets]
   }
 
   /** What did not hold first, if anything. */
@@ -128,7 +160,7 @@ export class World {
 
   /** Nobody can reach the API server for so long, the test neither. */
   async outage(ms: number): Promise<void> {
-    for (const machine of this.machines) machine.disturbed('outage')
+    for (const machine of this.machines) machine.disturbances.begin('outage')
     this.#isServing = false
     await this.controlPlane.stopAPIServer()
     await sleep(ms)
@@ -136,7 +168,7 @@ export class World {
     await this.isWatched()
     this.journal.note('the API server is back')
     this.#isServing = true
-    for (const machine of this.machines) machine.undisturbed('outage')
+    for (const machine of this.machines) machine.disturbances.end('outage')
   }
 
   /** Runs what may be refused, and notes that it was. */
@@ -159,17 +191,17 @@ export class World {
 
   /** Resolves once no change goes unseen. */
   async isWatched(): Promise<void> {
-    const states = () => [this.snapshots.state, this.sets.state]
+    const states = () => this.histories.map(({ state }) => state)
     await until('everything is watched', states, (seen) => !seen.includes('behind'))
   }
 
   /** Resolves once there is nothing that is not defined. */
   async isDefined(): Promise<void> {
-    const states = () => [this.snapshots.state, this.sets.state]
+    const states = () => this.histories.map(({ state }) => state)
     await until('everything is defined', states, (seen) => seen.every((state) => state === 'following'))
   }
 
-  #objectChanged(before: VMSnapshot | undefined, after: VMSnapshot | undefined): void {
+  protected objectChanged(before: VMSnapshot | undefined, after: VMSnapshot | undefined): void {
     const object = after ?? before
     const machine = object === undefined ? undefined : this.machineOf(object.spec.nodeName)
     if (object === undefined || machine === undefined) return
@@ -183,12 +215,14 @@ export class World {
     this.#watchman.objectChanged(machine, before, after)
   }
 
+  protected setChanged(_before: VMSnapshotSet | undefined, _after: VMSnapshotSet | undefined): void {}
+
   async close(): Promise<void> {
     await this.backgroundEnded()
     clearInterval(this.#looking)
-    this.#ending.abort()
+    this.ending.abort()
     await this.#following.catch(() => {})
     await Promise.all(this.machines.map((machine) => machine.close()))
-    this.#connection.close()
+    this.connection.close()
   }
 }

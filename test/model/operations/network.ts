@@ -6,7 +6,7 @@ import type { Kind, Operation } from '../operation.ts'
 import { aNode, type NodeName } from '../universe.ts'
 import { aWhile, onMachine } from './while.ts'
 
-interface Breakage {
+export interface Breakage {
   readonly text: string
   readonly how: (proxy: FaultProxy) => void
 }
@@ -22,7 +22,7 @@ function every(count: number, text: string, fault: (seen: Seen) => Fault | undef
 
 const onWrites = (fault: Fault) => (seen: Seen) => (seen.method === 'GET' ? undefined : fault)
 
-const aBreakage: fc.Arbitrary<Breakage> = fc.oneof(
+export const aBreakage: fc.Arbitrary<Breakage> = fc.oneof(
   fc.constant({ text: 'nothing comes or goes', how: (proxy: FaultProxy) => proxy.freeze() }),
   fc.constant({ text: 'every connection is reset', how: (proxy: FaultProxy) => proxy.resetAll() }),
   fc.integer({ min: 1, max: 4 }).chain((count) =>

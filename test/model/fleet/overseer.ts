@@ -1,0 +1,81 @@
+// Sees what becomes of objects, and holds what a controller did to them against I6 and I7, a moment later: another watch may be behind.
+import type { VMSnapshot } from '../../../src/api/vmsnapshot.ts'
+import { keyOf } from '../../../src/kube/resource.ts'
+import type { Journal } from '../journal.ts'
+import type { Interval } from '../judge.ts'
+import { Violation } from '../violation.ts'
+import { type FleetEvidence, whyNotDeletable, whyNotUnbraked } from './fleet-judge.ts'
+
+export interface OverseerOptions {
+  readonly evidence: FleetEvidence
+  readonly journal: Journal
+  /** since when a controller may have known what it acted on */
+  readonly knowledgeFromMs: (ms: number) => number
+}
+
+interface Case {
+  readonly dueAtMs: number
+  readonly judge: () => void
+}
+
+const evidenceMs = 1_500
+
+export class Overseer {
+  readonly #options: OverseerOptions
+  #cases: Case[] = []
+  #violation: Violation | undefined
+  readonly counts = { deleted: 0, unbraked: 0 }
+
+  constructor(options: OverseerOptions) {
+    this.#options = options
+  }
+
+  get violation(): Violation | undefined {
+    return this.#violation
+  }
+
+  objectChanged(before: VMSnapshot | undefined, after: VMSnapshot | undefined): void {
+    if (before === undefined) return
+    const isNews = before.metadata.deletionTimestamp === undefined
+    if (isNews && after?.metadata.deletionTimestamp !== undefined) this.#judge('deleted', after, 'I6', whyNotDeletable)
+    // It had no finalizer, or its deletion went unseen.
+    if (isNews && after === undefined) this.#judge('deleted', before, 'I6', whyNotDeletable)
+    if (before.spec.deletionPolicy === 'Retain' && after?.spec.deletionPolicy === 'Delete') {
+      this.#judge('unbraked', after, 'I7', whyNotUnbraked)
+    }
+  }
+
+  /** At whatever is due. */
+  look(): void {
+    const now = this.#options.journal.now()
+    const due = this.#cases.filter(({ dueAtMs }) => dueAtMs <= now)
+    this.#cases = this.#cases.filter(({ dueAtMs }) => dueAtMs > now)
+    for (const { judge } of due) {
+      try {
+        judge()
+      } catch (error) {
+        if (!(error instanceof Violation)) throw error
+        this.#violation ??= error
+      }
+    }
+  }
+
+  #judge(
+    what: 'deleted' | 'unbraked',
+    object: VMSnapshot,
+    law: string,
+    why: (evidence: FleetEvidence, object: VMSnapshot, during: Interval) => string | undefined,
+  ): void {
+    this.counts[what]++
+    const { evidence, journal, knowledgeFromMs } = this.#options
+    const now = journal.now()
+    const during = { fromMs: knowledgeFromMs(now), toMs: now + evidenceMs }
+    const judge = () => {
+      const objection = why(evidence, object, during)
+      if (objection === undefined) return
+      const { uid } = object.metadata
+      throw new Violation(`${law}: ${keyOf(object)} (${uid.slice(0, 8)}) was ${what}: ${objection}`, uid, keyOf(object))
+    }
+    this.#cases.push({ dueAtMs: during.toMs, judge })
+  }
+}
