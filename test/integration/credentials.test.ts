@@ -1,7 +1,8 @@
-// How a process on the real API server learns who it is: tokens that are rotated, plug-ins that hang.
+// How a process on the real API server learns who it is and whom to trust: tokens and certificates that are replaced, plug-ins that hang.
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { beforeAll, expect, inject, test, vi } from 'vitest'
+import { dirname, join } from 'node:path'
+import { rootCertificates } from 'node:tls'
+import { afterEach, beforeAll, expect, inject, test, vi } from 'vitest'
 import type { CredentialOptions } from '../../src/kube/credentials.ts'
 import { Cluster } from '../controlplane/cluster.ts'
 import type { Fault, Script } from '../support/fault-proxy.ts'
@@ -11,6 +12,10 @@ import { until } from '../support/until.ts'
 let cluster: Cluster
 beforeAll(() => {
   cluster = new Cluster(inject('coordinates'))
+})
+
+afterEach(() => {
+  vi.unstubAllEnvs()
 })
 
 const times = (count: number, fault: Fault): Script => {
@@ -53,17 +58,18 @@ test.each(rotations)('an informer gets its token anew when the server refuses th
   await harness.disturb('later')
   await harness.converges()
   expect(proxy.requests.length - before).toBeLessThan(5)
-  vi.unstubAllEnvs()
 })
+
+const caFile = (directory: string) => join(directory, 'var/run/secrets/kubernetes.io/serviceaccount', 'ca.crt')
 
 function podFiles(directory: string, server: string): CredentialOptions {
   const { hostname, port } = new URL(server)
   vi.stubEnv('KUBERNETES_SERVICE_HOST', hostname)
   vi.stubEnv('KUBERNETES_SERVICE_PORT', port)
-  const files = join(directory, 'var/run/secrets/kubernetes.io/serviceaccount')
+  const files = dirname(caFile(directory))
   mkdirSync(files, { recursive: true })
   symlinkSync(join(directory, 'token'), join(files, 'token'))
-  copyFileSync(cluster.coordinates.caFile, join(files, 'ca.crt'))
+  copyFileSync(cluster.coordinates.caFile, caFile(directory))
   writeFileSync(join(files, 'namespace'), 'default')
   return { kubeconfig: undefined, podRoot: directory }
 }
@@ -86,6 +92,26 @@ function plugin(directory: string): object {
   const answer = `{"apiVersion": "${apiVersion}", "kind": "ExecCredential", "status": {"token": "'"$(cat ${join(directory, 'token')})"'"}}`
   return { apiVersion, command: '/bin/sh', args: ['-c', `echo '${answer}'`], interactiveMode: 'Never' }
 }
+
+test('an informer trusts the certificates that are on disk now', async () => {
+  const directory = mkdtempSync(join(cluster.coordinates.directory, 'trusted-'))
+  writeFileSync(join(directory, 'token'), cluster.coordinates.adminToken)
+  const credentials = (server: string) => {
+    const options = podFiles(directory, server)
+    writeFileSync(caFile(directory), rootCertificates[0] ?? '')
+    return options
+  }
+  await using harness = await InformerHarness.start(cluster, { credentials })
+  await until(
+    'it has tried twice',
+    () => harness.requests,
+    (count) => count >= 2,
+  )
+  expect(harness.proxy.requests).toEqual([])
+  copyFileSync(cluster.coordinates.caFile, caFile(directory))
+  await harness.disturb('after')
+  await harness.converges()
+})
 
 test('a plug-in that hangs costs a request its deadline, holds no informer up, and is killed', async () => {
   const directory = mkdtempSync(join(cluster.coordinates.directory, 'hanging-'))
