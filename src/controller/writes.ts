@@ -1,5 +1,5 @@
-// Every write of the controller, and nothing else writes. Each asks first whether the term still runs, and is pinned to the uid and
-// resourceVersion that were read: what a former leader still has in hand comes to nothing.
+// Every write of the controller, and nothing else writes. Each asks whether the term still runs, first and once more when nothing but the
+// request is left to be sent, and is pinned to the uid and resourceVersion that were read: what a former leader still has in hand comes to nothing.
 
 import type { Draft } from '../api/condition.ts'
 import { CONTROLLER_FIELD_MANAGER, DIRECTORY_FINALIZER, SET_FINALIZER, STATUS_FIELD_MANAGER } from '../api/group.ts'
@@ -29,7 +29,12 @@ export class Writes {
   readonly #term: Pick<Term, 'check'>
 
   constructor(clients: Clients, term: Pick<Term, 'check'>) {
-    this.#clients = clients
+    const mayBegin = () => term.check()
+    this.#clients = {
+      sets: clients.sets.within(mayBegin),
+      snapshots: clients.snapshots.within(mayBegin),
+      records: clients.records.within(mayBegin),
+    }
     this.#term = term
   }
 

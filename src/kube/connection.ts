@@ -6,8 +6,9 @@
 // Assumptions: one API server address; answers fit into memory (64 MiB at most).
 // Caveats: a request is sent again only when its reused socket had been closed under it, and never a POST.
 
-import type { IncomingMessage } from 'node:http'
+import type { ClientRequest, IncomingMessage } from 'node:http'
 import { Agent, request as httpsRequest } from 'node:https'
+import { TLSSocket } from 'node:tls'
 import { APIError, errorOf } from './api-error.ts'
 import { bodyOf, linesOf, parseJSON } from './body.ts'
 import { unlessAborted } from './clock.ts'
@@ -29,6 +30,8 @@ export interface APIRequest {
   readonly contentType?: string
   /** what the answer shall be, where the server can make several */
   readonly accept?: string
+  /** asked when nothing but the request itself is left to be sent; what it throws ends the request unsent */
+  readonly mayBegin?: (() => void) | undefined
   readonly signal?: AbortSignal
   readonly deadlineMs?: number
 }
@@ -240,7 +243,7 @@ class StaleSocketError extends Error {
 }
 
 function sendOnce(
-  { method, path, query, body, contentType, accept = 'application/json' }: APIRequest,
+  { method, path, query, body, contentType, accept = 'application/json', mayBegin }: APIRequest,
   { server, headers }: Credentials,
   agent: Agent,
   userAgent: string,
@@ -269,7 +272,24 @@ function sendOnce(
       const stale = request.reusedSocket && retryableCodes.includes(error.code ?? '')
       reject(stale ? new StaleSocketError(error.message, { cause: error }) : error)
     })
-    request.end(text)
+    if (mayBegin === undefined) request.end(text)
+    else whenReady(request, mayBegin, () => request.end(text))
+  })
+}
+
+/** Connecting takes time, in which what allowed the request may end: asked once the socket could take it. */
+function whenReady(request: ClientRequest, mayBegin: () => void, begin: () => void): void {
+  const ask = () => {
+    try {
+      mayBegin()
+      begin()
+    } catch (error) {
+      request.destroy(error instanceof Error ? error : new Error(String(error)))
+    }
+  }
+  request.once('socket', (socket) => {
+    if (socket instanceof TLSSocket && socket.getFinished() === undefined) socket.once('secureConnect', ask)
+    else ask()
   })
 }
 

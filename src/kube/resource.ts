@@ -1,5 +1,5 @@
 // One kind of object behind typed verbs. The kind is given as data, and the caller's parser makes the type.
-import type { Connection, Query } from './connection.ts'
+import type { APIRequest, Connection, Query } from './connection.ts'
 import type { JSONPatchOperation, ObjectKey } from './object.ts'
 import { parseList } from './watch-format.ts'
 
@@ -45,21 +45,29 @@ export interface ListOptions {
 export class Client<T> {
   readonly #connection: Connection
   readonly #resource: Resource<T>
+  readonly #mayBegin: (() => void) | undefined
 
-  constructor(connection: Connection, resource: Resource<T>) {
+  /** `mayBegin`: see APIRequest. */
+  constructor(connection: Connection, resource: Resource<T>, mayBegin?: () => void) {
     this.#connection = connection
     this.#resource = resource
+    this.#mayBegin = mayBegin
+  }
+
+  /** The same, for requests that only leave while `mayBegin` does not throw. */
+  within(mayBegin: () => void): Client<T> {
+    return new Client(this.#connection, this.#resource, mayBegin)
   }
 
   async get(key: ObjectKey): Promise<T> {
-    return this.#resource.parse(await this.#connection.request({ method: 'GET', path: this.#path(key) }))
+    return this.#resource.parse(await this.#request({ method: 'GET', path: this.#path(key) }))
   }
 
   /** All of them at once: for selectors that select few. */
   async list({ namespace, limit, ...selectors }: ListOptions): Promise<readonly T[]> {
     const path = collectionPath(this.#resource, namespace)
     const query = { ...selectors, limit: limit === undefined ? undefined : String(limit) }
-    const { items } = parseList(await this.#connection.request({ method: 'GET', path, query }))
+    const { items } = parseList(await this.#request({ method: 'GET', path, query }))
     return items.map((item) => this.#resource.parse(item))
   }
 
@@ -67,21 +75,19 @@ export class Client<T> {
   async create(object: object, namespace?: string, fieldManager?: string): Promise<T> {
     const path = collectionPath(this.#resource, namespace)
     const query = { fieldManager }
-    return this.#resource.parse(await this.#connection.request({ method: 'POST', path, query, body: object }))
+    return this.#resource.parse(await this.#request({ method: 'POST', path, query, body: object }))
   }
 
   /** With the resourceVersion in `object`, one that changed meanwhile is an error of kind Conflict. */
   async replace(key: ObjectKey, object: object): Promise<T> {
-    return this.#resource.parse(await this.#connection.request({ method: 'PUT', path: this.#path(key), body: object }))
+    return this.#resource.parse(await this.#request({ method: 'PUT', path: this.#path(key), body: object }))
   }
 
   /** JSON Patch. A `test` that fails is an error of kind Invalid. */
   async patch(key: ObjectKey, operations: readonly JSONPatchOperation[], subresource?: 'status'): Promise<T> {
     const path = this.#path(key, subresource)
     const contentType = 'application/json-patch+json'
-    return this.#resource.parse(
-      await this.#connection.request({ method: 'PATCH', path, body: operations, contentType }),
-    )
+    return this.#resource.parse(await this.#request({ method: 'PATCH', path, body: operations, contentType }))
   }
 
   /** Server-side apply. With a resourceVersion in `body`, an object that changed meanwhile is an error of kind Conflict. */
@@ -89,12 +95,16 @@ export class Client<T> {
     const query: Query = { fieldManager, force: String(force) }
     const path = this.#path(key, subresource)
     const contentType = 'application/apply-patch+yaml'
-    return this.#resource.parse(await this.#connection.request({ method: 'PATCH', path, query, body, contentType }))
+    return this.#resource.parse(await this.#request({ method: 'PATCH', path, query, body, contentType }))
   }
 
   async delete(key: ObjectKey, preconditions?: Preconditions): Promise<void> {
     const body = { kind: 'DeleteOptions', apiVersion: 'v1', ...(preconditions ? { preconditions } : {}) }
-    await this.#connection.request({ method: 'DELETE', path: this.#path(key), body })
+    await this.#request({ method: 'DELETE', path: this.#path(key), body })
+  }
+
+  #request(request: APIRequest): Promise<unknown> {
+    return this.#connection.request({ ...request, mayBegin: this.#mayBegin })
   }
 
   #path(key: ObjectKey, subresource?: string): string {
