@@ -42,10 +42,14 @@ export function whyNotDeletable(evidence: FleetEvidence, object: VMSnapshot, dur
   const owner = ownerOf(object)
   if (owner === undefined) return 'it belongs to no set, and nobody deleted it'
   const versions = sets.between(owner, fromMs, toMs)
-  // What is left of a set that is gone is the garbage collector's.
-  if (versions.some((version) => version.object === undefined)) return undefined
   const found = versions.flatMap((version) => version.object ?? [])
-  if (found.some((set) => isDeleting(set) && !set.metadata.finalizers?.includes('orphan'))) return undefined
+  // A set that was once deleted as an orphan's parent leaves its copies alone, also when the mark is off again.
+  const since = sets.between(owner, 0, toMs).flatMap((version) => version.object ?? [])
+  const orphaned = since.findIndex(({ metadata }) => metadata.finalizers?.includes('orphan'))
+  const unmarked = orphaned < 0 ? found : found.filter((set) => since.indexOf(set) < orphaned)
+  if (unmarked.some(isDeleting)) return undefined
+  // What is left of a set that is gone is the garbage collector's.
+  if (orphaned < 0 && versions.some((version) => version.object === undefined)) return undefined
   const nodes = versionsOf(evidence.nodes, object.spec.nodeName, during).flatMap((version) => version.object ?? [])
   const isDeselected = found.some((set) =>
     nodes.some(({ metadata }) => !matches(set.spec.nodeSelector, metadata.labels ?? {})),
