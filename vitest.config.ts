@@ -5,6 +5,8 @@ const integration = 'test/integration/**/*.test.ts'
 export default defineConfig({
   test: {
     pool: 'forks',
+    // Most tests wait most of the time, for processes and for an API server: one worker fewer than processors would leave those idle.
+    maxWorkers: 2,
     reporters: ['default', './test/support/closing-line.ts'],
     projects: [
       {

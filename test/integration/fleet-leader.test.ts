@@ -15,6 +15,8 @@ const nodes = Array.from({ length: 20 }, (_, index) => `node-${index}`)
 const names = Array.from({ length: 50 }, (_, index) => `set-${index}`)
 const slow = { deadlineMs: 120_000 }
 const long = { timeout: 300_000 }
+/** Copies that a controller makes at a time. */
+const atOnce = 16
 
 let fleet: FleetScene
 let leader: Replica
@@ -123,7 +125,10 @@ test(
       ),
     )
     const [before = [], after = []] = creations.map((all) => all.filter(succeeded))
-    expect(before.length + after.length).toBe(1_000)
+    // What was under way when the process was killed may have been made, and nobody was told so.
+    const made = before.length + after.length
+    expect(made).toBeLessThanOrEqual(1_000)
+    expect(made).toBeGreaterThanOrEqual(1_000 - atOnce)
     const idleMs = Math.min(...after.map(({ atMs }) => atMs)) - killedAt
     console.log(
       `killed after ${before.length} of 1,000 copies; the next one went on after ${(idleMs / 1000).toFixed(1)} s of a Lease of 5 s`,

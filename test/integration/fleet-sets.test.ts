@@ -4,6 +4,7 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { VMSnapshotSet } from '../../src/api/vmsnapshotset.ts'
 import { FleetNodes } from '../support/fleet-nodes.ts'
 import { FleetScene } from '../support/fleet-scene.ts'
 import { DirectoryDisk } from '../support/light-disk.ts'
@@ -91,7 +92,10 @@ describe.concurrent('side by side', deletion, () => {
     for (const name of light.slice(1, 4)) disks.get(name)?.add('told')
     const matchExpressions = [{ key: 'name', operator: 'In', values: light.slice(0, 4) }]
     await fleet.createSet('team/told', { nodeSelector: { matchExpressions } })
-    const { metadata, status } = await fleet.counts('team/told', '4/3/3')
+    await fleet.counts('team/told', '4/3/3')
+    const tells = (set?: VMSnapshotSet) => set?.status?.nodes?.[0]?.reason === 'DirectoryAbsent'
+    const told = await until('the copy without a directory is told of', setOf('team/told'), tells, slow)
+    const { metadata, status } = told as VMSnapshotSet
     expect(metadata.finalizers).toEqual(['vmsnapshot.io/copies'])
     const reason = 'CopiesNotReady'
     const message = '3 of 4 copies ready; node light-0: DirectoryAbsent'
