@@ -92,7 +92,7 @@ const agent = z
     seLinuxOptions: anyMap('SELinux label of the container, such as {type: spc_t} where SELinux is enforced.'),
     priorityClassName: text('Priority of the Pods.', 'system-node-critical'),
     resources: anyMap('Requests and limits.', {
-      requests: { cpu: '10m', memory: '64Mi' },
+      requests: { cpu: '25m', memory: '96Mi' },
       limits: { memory: '256Mi' },
     }),
     nodeSelector: stringMap('Nodes that get an agent.', { 'kubernetes.io/os': 'linux' }),
