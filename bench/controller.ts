@@ -19,6 +19,7 @@ import { FleetScene } from '../test/support/fleet-scene.ts'
 import { type LightAgent, LightAgents } from '../test/support/light-agents.ts'
 import { until } from '../test/support/until.ts'
 import { CountingRelay } from './counting-relay.ts'
+import { rounded } from './figures.ts'
 import { imageEnvironment } from './image-environment.ts'
 import { Running } from './running.ts'
 import { Watched } from './watched.ts'
@@ -306,8 +307,4 @@ function took(startedAt: number, what: string): number {
 
 function sum(numbers: readonly number[]): number {
   return numbers.reduce((total, number) => total + number, 0)
-}
-
-function rounded(value: number): number {
-  return Number(value.toFixed(2))
 }
