@@ -40,7 +40,7 @@ export interface StreamRequest {
   readonly path: string
   readonly query: Query
   readonly signal: AbortSignal
-  /** the stream is given up when no line has ended for so long; asked again with each line */
+  /** the stream is given up when no line has ended for so long; asked again after each line */
   readonly idleMs: () => number
   /** ... and after so long in any case */
   readonly deadlineMs: number
@@ -192,8 +192,8 @@ export class Connection {
           parseJSON(name, await bodyOf(response, signal), code),
         )
       await linesOf(response, signal, (line) => {
-        wait()
         request.onLine(line)
+        wait()
       })
     } catch (error) {
       throw signal.aborted ? reasonOf(signal) : asAPIError(name, error)

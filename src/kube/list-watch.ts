@@ -28,11 +28,8 @@ export type WatchEvent<T> =
   | { readonly type: 'bookmark'; readonly resourceVersion: string; readonly endsInitialEvents: boolean }
 
 const pageSize = '500'
-/**
- * A server that knows initial events ends them by a bookmark; one that does not would leave us waiting. One that knows them has been seen to
- * stay silent where its definitions were new; asked again, or for pages, it answers.
- */
-const initialIdleMs = 10_000
+/** A server that knows initial events ends them by a bookmark; one that does not would leave us waiting. */
+const initialIdleMs = 30_000
 const defaultIdleMs = 150_000
 const defaultTimeoutMs = 5 * 60_000
 const graceMs = 30_000

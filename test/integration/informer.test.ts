@@ -1,6 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { vmSnapshotResource } from '../../src/api/vmsnapshot.ts'
 import { Informer } from '../../src/kube/informer.ts'
+import { collectionPath } from '../../src/kube/resource.ts'
 import { Scene } from '../support/scene.ts'
 import { until } from '../support/until.ts'
 
@@ -56,4 +58,33 @@ test('an informer holds what its selector selects, tells every change once, and 
 
   ending.abort()
   await running
+})
+
+test('how long a stream may be silent is asked after each line: a collection without changes is followed on one stream', async () => {
+  const quietMs = 1_000
+  const lines: string[] = []
+  const ending = new AbortController()
+  const isToldAll = () => lines.some((line) => line.includes('k8s.io/initial-events-end'))
+  const streaming = scene.connection.stream({
+    path: collectionPath(vmSnapshotResource, scene.namespace),
+    query: {
+      watch: 'true',
+      allowWatchBookmarks: 'true',
+      sendInitialEvents: 'true',
+      resourceVersionMatch: 'NotOlderThan',
+    },
+    signal: ending.signal,
+    idleMs: () => (isToldAll() ? 60_000 : quietMs),
+    deadlineMs: 60_000,
+    onLine: (line) => lines.push(line),
+  })
+  const ended = streaming.then(() => 'regularly', String)
+  await until('initial events have ended', isToldAll, Boolean)
+  await sleep(2 * quietMs)
+  await scene.create('after-silence', { nodeName: 'nobody', snapshotName: 'after-silence' })
+  const isTold = () => lines.some((line) => line.includes('after-silence'))
+  await Promise.race([until('the stream goes on', isTold, Boolean), ended])
+  expect(isTold()).toBe(true)
+  ending.abort()
+  await ended
 })
