@@ -4,7 +4,7 @@ import { DIRECTORY_FINALIZER } from '../api/group.ts'
 import type { VMSnapshot } from '../api/vmsnapshot.ts'
 import type { APIError } from '../kube/connection.ts'
 import type { ReconcileContext } from '../kube/controller.ts'
-import { addFinalizer, removeFinalizer } from '../kube/object.ts'
+import { addFinalizer, type JSONPatchOperation, removeFinalizer, testUnchanged } from '../kube/object.ts'
 import type { Client } from '../kube/resource.ts'
 import { Attempts } from './attempts.ts'
 import { treeOf } from './claims.ts'
@@ -88,7 +88,10 @@ export class Reconciler {
     }
   }
 
-  /** The directory stays. Whoever has lost the lock leaves also this to the one that has it. */
+  /**
+   * The directory stays. Whoever has lost the lock leaves also this to the one that has it. What stays by policy had no barrier, so that the store may be
+   * behind what was read live: an object that changed meanwhile, such as a copy that was orphaned before its set went, is decided upon anew.
+   */
   async #freeFinalizer(
     key: string,
     { why, storageID }: Extract<Effect, { kind: 'freeFinalizer' }>,
@@ -97,10 +100,11 @@ export class Reconciler {
   ): Promise<Requeue | undefined> {
     const lock = await this.#options.disk.lock(storageID)
     if (lock.kind === 'held') return soon
+    const next = await this.#letGo(key, object, why === 'Retained' ? testUnchanged(object) : [])
+    if (next !== undefined) return next
     log.info({ vmSnapshot: key, why, path: report.path }, 'directory stays, finalizer freed')
-    const next = await this.#letGo(key, object)
-    if (next === undefined && why === 'Retained') this.#options.events.retained(object, report.path)
-    return next
+    if (why === 'Retained') this.#options.events.retained(object, report.path)
+    return undefined
   }
 
   async #remove(
@@ -171,8 +175,9 @@ export class Reconciler {
     return undefined
   }
 
-  #letGo(key: string, object: VMSnapshot): Promise<Requeue | undefined> {
-    return this.#patch(key, removeFinalizer(object, DIRECTORY_FINALIZER), () => this.#attempts.letGo(object))
+  #letGo(key: string, object: VMSnapshot, tests: readonly JSONPatchOperation[] = []): Promise<Requeue | undefined> {
+    const operations = [...tests, ...removeFinalizer(object, DIRECTORY_FINALIZER)]
+    return this.#patch(key, operations, () => this.#attempts.letGo(object))
   }
 
   /** A failed `test` of the patch means that the store is behind: the event under way brings the next pass. */

@@ -1,6 +1,6 @@
 // What arrives at the worst moment of a removal: after it was decided and before the rename, or after the rename and before the last look.
 // The agent is held exactly there (test/support/boundaries.ts), it happens, the agent has heard of it, and goes on. The directory must stay, or come back.
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFailed, onTestFinished, test } from 'vitest'
 import { API_VERSION } from '../../src/api/group.ts'
 import { type Fault, FaultProxy } from '../support/fault-proxy.ts'
 import { afterRename, beforeRename, HeldAgent } from '../support/held-agent.ts'
@@ -18,6 +18,27 @@ describe('what the API server tells', () => {
   beforeAll(async () => {
     agent = await HeldAgent.start(scene)
   })
+
+  /** A set nobody looks after, and a copy of it. */
+  async function copyOf(set: string): Promise<void> {
+    const spec = { nodeSelector: {}, template: { snapshotName: set, deletionPolicy: 'Delete' } }
+    const body = { apiVersion: API_VERSION, kind: 'VMSnapshotSet', metadata: { name: set }, spec }
+    const made = await scene.connection.request({ method: 'POST', path: setPath(), body })
+    const { uid } = (made as { metadata: { uid: string } }).metadata
+    const owner = { apiVersion: API_VERSION, kind: 'VMSnapshotSet', name: set, uid, controller: true }
+    await agent.snapshot(set, { ownerReferences: [owner] })
+  }
+
+  const setPath = (set?: string) =>
+    `/apis/${API_VERSION}/namespaces/${scene.namespace}/vmsnapshotsets${set === undefined ? '' : `/${set}`}`
+
+  const merge = (set: string, body: object) =>
+    scene.connection.request({
+      method: 'PATCH',
+      path: setPath(set),
+      body,
+      contentType: 'application/merge-patch+json',
+    })
 
   const moments = [
     ['between decision and rename', 'before', beforeRename],
@@ -76,28 +97,30 @@ describe('what the API server tells', () => {
     })
   })
 
+  describe('before what stays by policy is let go', () => {
+    test('its policy is Delete again: the directory goes', async () => {
+      await agent.snapshot('deleted-after-all')
+      await scene.retain('deleted-after-all')
+      const begins = () => scene.delete('deleted-after-all')
+      await agent.holdAtRelease('deleted-after-all', begins, () =>
+        scene.patch('deleted-after-all', { op: 'replace', path: '/spec/deletionPolicy', value: 'Delete' }),
+      )
+      await scene.gone('deleted-after-all')
+      expect(agent.files('deleted-after-all')).toBe(0)
+    })
+
+    test('it is no copy of the set that is gone any more: its own policy counts', async () => {
+      await copyOf('orphaned')
+      const begins = () => scene.connection.request({ method: 'DELETE', path: setPath('orphaned') })
+      await agent.holdAtRelease('orphaned', begins, () =>
+        scene.patch('orphaned', { op: 'remove', path: '/metadata/ownerReferences' }),
+      )
+      await scene.gone('orphaned')
+      expect(agent.files('orphaned')).toBe(0)
+    })
+  })
+
   describe('after the barrier, before the owning set is read for the last time', () => {
-    /** A set nobody looks after, and a copy of it. */
-    async function copyOf(set: string): Promise<void> {
-      const spec = { nodeSelector: {}, template: { snapshotName: set, deletionPolicy: 'Delete' } }
-      const body = { apiVersion: API_VERSION, kind: 'VMSnapshotSet', metadata: { name: set }, spec }
-      const made = await scene.connection.request({ method: 'POST', path: setPath(), body })
-      const { uid } = (made as { metadata: { uid: string } }).metadata
-      const owner = { apiVersion: API_VERSION, kind: 'VMSnapshotSet', name: set, uid, controller: true }
-      await agent.snapshot(set, { ownerReferences: [owner] })
-    }
-
-    const setPath = (set?: string) =>
-      `/apis/${API_VERSION}/namespaces/${scene.namespace}/vmsnapshotsets${set === undefined ? '' : `/${set}`}`
-
-    const merge = (set: string, body: object) =>
-      scene.connection.request({
-        method: 'PATCH',
-        path: setPath(set),
-        body,
-        contentType: 'application/merge-patch+json',
-      })
-
     test('that it retains keeps the directory', async () => {
       await copyOf('set-retains')
       await agent.deleteAndHoldAtBarrier('set-retains', () =>
@@ -147,6 +170,7 @@ describe('after the barrier, before the definition is read for the last time', (
     const proxy = await FaultProxy.start(scene.cluster.coordinates)
     onTestFinished(() => proxy.close())
     const agent = await HeldAgent.start(scene, [], proxy.server)
+    onTestFailed(() => console.log(agent.node.log.slice(-10_000)))
     await agent.snapshot(name)
     await agent.deleteAndHoldAtBarrier(name, () => {
       proxy.script = ({ url }) => (url.pathname.includes('/customresourcedefinitions/') ? answer : undefined)

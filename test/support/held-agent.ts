@@ -71,10 +71,19 @@ export class HeldAgent {
     return this.#deleteAndHold(name, `after PATCH vmsnapshots/${name}/status with its removal`, happens)
   }
 
-  async #deleteAndHold(name: string, boundary: string, happens: () => unknown): Promise<void> {
+  /** `begins` makes the agent let go of it; `happens` happens while all of the agent is held right before. */
+  holdAtRelease(name: string, begins: () => unknown, happens: () => unknown): Promise<void> {
+    return this.#hold(`before PATCH vmsnapshots/${name}`, begins, happens)
+  }
+
+  #deleteAndHold(name: string, boundary: string, happens: () => unknown): Promise<void> {
+    return this.#hold(boundary, () => this.#scene.delete(name), happens)
+  }
+
+  async #hold(boundary: string, begins: () => unknown, happens: () => unknown): Promise<void> {
     this.watch.set(boundary, 'hold')
     try {
-      await this.#scene.delete(name)
+      await begins()
       await this.watch.held()
       await happens()
     } finally {

@@ -8,6 +8,7 @@ import { API_VERSION } from '../../src/api/group.ts'
 import { type VMSnapshot, type VMSnapshotSpec, vmSnapshotResource } from '../../src/api/vmsnapshot.ts'
 import { type VMSnapshotNode, vmSnapshotNodeResource } from '../../src/api/vmsnapshotnode.ts'
 import { type APIError, Connection } from '../../src/kube/connection.ts'
+import type { JSONPatchOperation } from '../../src/kube/object.ts'
 import { Client } from '../../src/kube/resource.ts'
 import { Cluster } from '../controlplane/cluster.ts'
 import { type AgentOptions, AgentProcess } from './agent-process.ts'
@@ -93,10 +94,15 @@ export class Scene {
 
   /** Waits until a condition has this reason. */
   async reason(name: string, type: string, reason: string, deadlineMs?: number): Promise<Condition> {
-    const conditionOf = async () => (await this.get(name))?.status?.conditions?.find((found) => found.type === type)
     const options = deadlineMs === undefined ? {} : { deadlineMs }
-    const seen = await until(`${name}: ${type} is ${reason}`, conditionOf, (found) => found?.reason === reason, options)
-    return seen as Condition
+    const look = async () => {
+      const object = await this.get(name)
+      return object === undefined ? 'it is gone' : (object.status?.conditions ?? [])
+    }
+    const inQuestion = (seen: Awaited<ReturnType<typeof look>>) =>
+      typeof seen === 'string' ? undefined : seen.find((found) => found.type === type && found.reason === reason)
+    const what = `${name}: ${type} is ${reason}`
+    return inQuestion(await until(what, look, (seen) => inQuestion(seen) !== undefined, options)) as Condition
   }
 
   async gone(name: string, deadlineMs?: number): Promise<void> {
@@ -109,24 +115,24 @@ export class Scene {
     )
   }
 
-  async retain(name: string): Promise<void> {
-    const operation = { op: 'replace', path: '/spec/deletionPolicy', value: 'Retain' } as const
-    await this.snapshots.patch(this.key(name), [operation])
+  async patch(name: string, ...operations: readonly JSONPatchOperation[]): Promise<void> {
+    await this.snapshots.patch(this.key(name), operations)
+  }
+
+  retain(name: string): Promise<void> {
+    return this.patch(name, { op: 'replace', path: '/spec/deletionPolicy', value: 'Retain' })
   }
 
   async addFinalizer(name: string, finalizer: string): Promise<void> {
     const finalizers = (await this.get(name))?.metadata.finalizers ?? []
     const value = [...finalizers, finalizer]
-    await this.snapshots.patch(this.key(name), [{ op: 'add', path: '/metadata/finalizers', value }])
+    await this.patch(name, { op: 'add', path: '/metadata/finalizers', value })
   }
 
   async removeFinalizer(name: string, finalizer: string): Promise<void> {
     const index = (await this.get(name))?.metadata.finalizers?.indexOf(finalizer) ?? -1
     const path = `/metadata/finalizers/${index}`
-    await this.snapshots.patch(this.key(name), [
-      { op: 'test', path, value: finalizer },
-      { op: 'remove', path },
-    ])
+    await this.patch(name, { op: 'test', path, value: finalizer }, { op: 'remove', path })
   }
 }
 
