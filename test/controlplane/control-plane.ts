@@ -216,6 +216,8 @@ export class ControlPlane {
       '--use-service-account-credentials=true',
       '--service-account-private-key-file=service-account.key',
       `--root-ca-file=${this.cluster.coordinates.caFile}`,
+      // It makes that directory, by default one of the machine's.
+      '--flex-volume-plugin-dir=volume-plugins',
       ...(this.#options.kubelets === undefined ? withoutKubelets : withKubelets),
       // Namespaces and owners of tests are many and short-lived.
       '--concurrent-gc-syncs=5',
