@@ -2,10 +2,10 @@
 import { join } from 'node:path'
 import type { Cluster } from '../controlplane/cluster.ts'
 import { AgentProcess } from '../support/agent-process.ts'
-import { FaultProxy } from '../support/fault-proxy.ts'
 import { Bay } from './bay.ts'
 import { Disturbances } from './disturbances.ts'
 import type { Journal } from './journal.ts'
+import { Link } from './link.ts'
 import { SandboxManager } from './sandbox-manager.ts'
 import type { NodeName } from './universe.ts'
 
@@ -36,7 +36,7 @@ export class Machine {
   readonly name: string
   readonly bay: Bay
   readonly manager: SandboxManager
-  readonly proxy: FaultProxy
+  readonly link: Link
   readonly occupied = new Set<Part>()
   readonly disturbances: Disturbances
   readonly #options: MachineOptions
@@ -44,19 +44,20 @@ export class Machine {
   readonly #restarts: NodeJS.Timeout[] = []
   #agents: Agent[] = []
 
-  private constructor(options: MachineOptions, proxy: FaultProxy) {
+  private constructor(options: MachineOptions, link: Link, disturbances: Disturbances) {
     this.#options = options
     this.label = options.label
     this.name = options.name
-    this.proxy = proxy
-    this.disturbances = new Disturbances(() => options.journal.now())
-    proxy.rewrite = ({ pathname, searchParams }) => this.#noteWatch(pathname, searchParams)
+    this.link = link
+    this.disturbances = disturbances
+    link.proxy.rewrite = ({ pathname, searchParams }) => this.#noteWatch(pathname, searchParams)
     this.bay = new Bay(options.label, options.root, () => options.journal.now())
     this.manager = new SandboxManager(this.bay)
   }
 
   static async make(options: MachineOptions): Promise<Machine> {
-    const machine = new Machine(options, await FaultProxy.start(options.cluster.coordinates))
+    const disturbances = new Disturbances(() => options.journal.now())
+    const machine = new Machine(options, await Link.open(options.cluster, disturbances), disturbances)
     await machine.join()
     return machine
   }
@@ -65,7 +66,7 @@ export class Machine {
   async join(): Promise<void> {
     const { cluster } = this.#options
     await cluster.addNode(this.name)
-    this.#kubeconfig = await cluster.agentKubeconfig(this.name, this.proxy.server)
+    this.#kubeconfig = await cluster.agentKubeconfig(this.name, this.link.server)
   }
 
   get logFile(): string {
@@ -130,20 +131,6 @@ export class Machine {
     this.disturbances.end('pause')
   }
 
-  /** Breaks the way to the API server. */
-  breakNetwork(how: (proxy: FaultProxy) => void): void {
-    this.disturbances.begin('network')
-    how(this.proxy)
-  }
-
-  mendNetwork(): void {
-    this.proxy.script = () => undefined
-    this.proxy.thaw()
-    // What was swallowed never comes: whoever waits for it has to ask again.
-    this.proxy.resetAll()
-    this.disturbances.end('network')
-  }
-
   #noteWatch(path: string, query: URLSearchParams): void {
     if (query.get('watch') === 'true')
       this.note(`watch ${path.replace(/.*\//, '')} from ${query.get('resourceVersion')}`)
@@ -156,7 +143,7 @@ export class Machine {
   async close(): Promise<void> {
     await this.strike('SIGKILL')
     for (const restart of this.#restarts) clearTimeout(restart)
-    await this.proxy.close()
+    await this.link.close()
     this.bay[Symbol.dispose]()
   }
 }

@@ -1,10 +1,10 @@
 // A replica of the controller, its way to the API server that can be broken, and a process that is started again whenever it ends by itself.
 import { join } from 'node:path'
 import type { Cluster } from '../../controlplane/cluster.ts'
-import { FaultProxy } from '../../support/fault-proxy.ts'
 import { ProgramProcess } from '../../support/program-process.ts'
 import { Disturbances } from '../disturbances.ts'
 import type { Journal } from '../journal.ts'
+import { Link } from '../link.ts'
 import { agentGraceMs, nodeGraceMs } from './universe.ts'
 
 export interface ReplicaOptions {
@@ -22,7 +22,7 @@ const namespace = 'vmsnapshot-system'
 
 export class Replica {
   readonly label: string
-  readonly proxy: FaultProxy
+  readonly link: Link
   readonly disturbances: Disturbances
   /** an operation that lasts has it to itself */
   isOccupied = false
@@ -32,20 +32,21 @@ export class Replica {
   #isPaused = false
   #restart: NodeJS.Timeout | undefined
 
-  private constructor(options: ReplicaOptions, proxy: FaultProxy, kubeconfig: string) {
+  private constructor(options: ReplicaOptions, link: Link, disturbances: Disturbances, kubeconfig: string) {
     this.label = options.label
     this.#options = options
-    this.proxy = proxy
+    this.link = link
+    this.disturbances = disturbances
     this.#kubeconfig = kubeconfig
-    this.disturbances = new Disturbances(() => options.journal.now())
   }
 
   static async make(options: ReplicaOptions): Promise<Replica> {
-    const { cluster, label } = options
-    const proxy = await FaultProxy.start(cluster.coordinates)
+    const { cluster, label, journal } = options
+    const disturbances = new Disturbances(() => journal.now())
+    const link = await Link.open(cluster, disturbances)
     const args = ['create', 'token', 'vmsnapshot-controller', '-n', namespace, '--duration=24h']
     const token = (await cluster.kubectl(args)).trim()
-    return new Replica(options, proxy, cluster.writeKubeconfig(label, token, proxy.server))
+    return new Replica(options, link, disturbances, cluster.writeKubeconfig(label, token, link.server))
   }
 
   get isRunning(): boolean {
@@ -89,21 +90,9 @@ export class Replica {
     this.disturbances.end('pause')
   }
 
-  breakNetwork(how: (proxy: FaultProxy) => void): void {
-    this.disturbances.begin('network')
-    how(this.proxy)
-  }
-
-  mendNetwork(): void {
-    this.proxy.script = () => undefined
-    this.proxy.thaw()
-    this.proxy.resetAll()
-    this.disturbances.end('network')
-  }
-
   /** Gives the Lease back: whoever comes next need not wait for it. */
   async close(): Promise<void> {
     await this.strike('SIGTERM')
-    await this.proxy.close()
+    await this.link.close()
   }
 }

@@ -1,14 +1,14 @@
 // What happens between agents and the API server, and to the API server.
-import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import type { Fault, FaultProxy, Seen } from '../../support/fault-proxy.ts'
+import type { HowToBreak } from '../link.ts'
 import type { Kind, Operation } from '../operation.ts'
 import { aNode, type NodeName } from '../universe.ts'
 import { aWhile, onMachine } from './while.ts'
 
 export interface Breakage {
   readonly text: string
-  readonly how: (proxy: FaultProxy) => void
+  readonly how: HowToBreak
 }
 
 /** Every so many requests of one agent one goes wrong. */
@@ -45,9 +45,7 @@ function breakNetwork(node: NodeName, { text, how }: Breakage, ms: number): Oper
     node,
     occupies: 'network',
     run: async (machine) => {
-      machine.breakNetwork(how)
-      await sleep(ms)
-      machine.mendNetwork()
+      await machine.link.breakFor(ms, how)
       machine.note('network mended')
     },
   })

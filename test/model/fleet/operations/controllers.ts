@@ -47,11 +47,7 @@ function pause(which: number, ms: number): Operation<FleetWorld> {
 }
 
 function breakNetwork(which: number, { text, how }: Breakage, ms: number): Operation<FleetWorld> {
-  return onReplica(`to the API server ${text}, for ${ms} ms`, which, async (replica) => {
-    replica.breakNetwork(how)
-    await sleep(ms)
-    replica.mendNetwork()
-  })
+  return onReplica(`to the API server ${text}, for ${ms} ms`, which, ({ link }) => link.breakFor(ms, how))
 }
 
 function allDown(ms: number): Operation<FleetWorld> {
