@@ -34,7 +34,7 @@ export type CopyEffect =
   | { readonly kind: 'orphan'; readonly child: WatchedSnapshot }
 
 export function decideCopy(seen: CopyObserved): readonly CopyEffect[] {
-  const { set, selection, children, definitions } = seen
+  const { set, selection, children } = seen
   // First of all: whatever deletes the child later carries a version of it that retains.
   const braked = children.filter((child) => mustRetain(seen, child))
   if (braked.length > 0) return braked.map((child) => ({ kind: 'setPolicy', child, policy: 'Retain' }))
@@ -42,7 +42,7 @@ export function decideCopy(seen: CopyObserved): readonly CopyEffect[] {
   if (left.length > 0) return left.map((child) => ({ kind: 'orphan', child }))
   const doomed = doomedChildren(seen)
   if (doomed.length > 0) {
-    return definitions?.kind === 'stable' ? doomed.map((child) => ({ kind: 'delete', child })) : []
+    return doomed.filter((child) => mayDelete(seen, child)).map((child) => ({ kind: 'delete', child }))
   }
   if (isDeleting(set) || selection !== 'selected') return []
   if (children.length === 0) return decideMissing(seen)
@@ -83,6 +83,15 @@ function mayDeleteAgain(set: VMSnapshotSet, child: WatchedSnapshot): boolean {
 export function doomedChildren({ set, selection, children, isOrphaning }: CopyObserved): readonly WatchedSnapshot[] {
   const goes = isDeleting(set) ? !isOrphaning : selection === 'deselected'
   return goes ? children.filter((child) => !isDeleting(child)) : []
+}
+
+/**
+ * Nobody meant what is marked deleted with its definition, so that nothing goes for that; but for the copies of a set that retain,
+ * which take nothing along: the definition waits for the set, and the set for them.
+ */
+export function mayDelete({ set, definitions }: CopyObserved, child: WatchedSnapshot): boolean {
+  if (definitions?.kind === 'stable') return true
+  return definitions?.kind === 'terminating' && isDeleting(set) && child.spec.deletionPolicy === 'Retain'
 }
 
 /**

@@ -1,6 +1,6 @@
 // What a set says of its copy on one node: one row of its table. Pure.
 import { controllingSet, isAdoptable } from './child.ts'
-import { type CopyObserved, doomedChildren, isDeleting } from './expand.ts'
+import { type CopyObserved, doomedChildren, isDeleting, mayDelete } from './expand.ts'
 import { isGone } from './node-state.ts'
 import type { WatchedSnapshot } from './watched.ts'
 
@@ -53,8 +53,8 @@ function blockedOf(seen: CopyObserved, child: WatchedSnapshot): CopyRow['blocked
     if (nodeState !== 'notReady') return undefined
     return { reason: 'AgentNotReady', message: `the agent of node ${nodeName} is not ready` }
   }
-  if (definitions === undefined || definitions.kind === 'stable' || !doomedChildren(seen).includes(child))
-    return undefined
+  if (definitions === undefined || definitions.kind === 'stable' || mayDelete(seen, child)) return undefined
+  if (!doomedChildren(seen).includes(child)) return undefined
   if (definitions.kind === 'unknown') return { reason: 'DefinitionUnknown', message: definitions.message }
   return {
     reason: 'CRDTerminating',

@@ -148,6 +148,14 @@ describe('decideCopy() for a set that is being deleted', () => {
     const retained = [aChild(set).retaining().build()]
     expect(decideCopy(seen({ selection: 'deselected', children: retained, definitions }))).toEqual([])
   })
+
+  test('deletes copies that retain while a definition is being deleted, which waits for them; not while it cannot be read', () => {
+    const retained = [aChild(set).retaining().build()]
+    const definitions = { kind: 'terminating', name: 'vmsnapshotsets.vmsnapshot.io' } as const
+    expect(kinds(decideCopy(seen({ set: dying, children: retained, definitions })))).toEqual(['delete'])
+    const unknown = { kind: 'unknown', message: 'no answer' } as const
+    expect(decideCopy(seen({ set: dying, children: retained, definitions: unknown }))).toEqual([])
+  })
 })
 
 describe('decideSet()', () => {
@@ -225,7 +233,10 @@ describe('decideCopy() in every state', () => {
       fc.property(someCopy, (copy) => {
         for (const effect of decideCopy(copy)) {
           if (effect.kind !== 'delete') continue
-          expect(copy.definitions).toEqual({ kind: 'stable' })
+          if (copy.definitions?.kind !== 'stable') {
+            expect([copy.definitions?.kind, isDeleting(copy.set)]).toEqual(['terminating', true])
+            expect(effect.child.spec.deletionPolicy).toBe('Retain')
+          }
           expect(isDeleting(effect.child)).toBe(false)
           if (isDeleting(copy.set)) expect(copy.isOrphaning).toBe(false)
           else expect([copy.selection, effect.child.spec.deletionPolicy]).toEqual(['deselected', 'Retain'])

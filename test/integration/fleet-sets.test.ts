@@ -67,6 +67,7 @@ async function objectsIn(namespace: string): Promise<readonly string[]> {
 }
 
 const deletion = { timeout: 180_000 }
+const sets = 'vmsnapshotsets.vmsnapshot.io'
 
 // Five at a time. The garbage collector looks for new definitions every 30 s: those whom it must know wait for that.
 describe.concurrent('side by side', deletion, () => {
@@ -252,13 +253,37 @@ test('nothing of it was an error to the controller', () => {
   expect(controller.log.split('\n').filter((line) => line.includes('"level":"error"'))).toEqual([])
 })
 
+test(
+  'the definition of sets goes alone: no copy goes with it before it retains, and then the definition comes to its end',
+  deletion,
+  async () => {
+    write('alone')
+    for (const disk of disks.values()) disk.add('alone')
+    await fleet.createSet('team/alone')
+    await fleet.counts('team/alone', '22/22/22')
+    const copies = async () => (await objectsIn('team')).filter((name) => name.startsWith('alone-'))
+    await fleet.cluster.kubectl(['annotate', 'crd', sets, 'vmsnapshot.io/allow-deletion=true'])
+    await fleet.cluster.kubectl(['delete', 'crd', '--wait=false', sets])
+    await fleet.reason(setOf('team/alone'), 'DeletionBlocked', 'CRDTerminating')
+    expect((await copies()).length).toBe(22)
+    await fleet.setPolicy('team/alone', 'Retain')
+    const look = async () => (await fleet.cluster.tryKubectl(['get', 'crd', sets])).stdout
+    await until('the definition is gone', look, (seen) => seen === '', { ...slow, intervalMs: 500 })
+    expect(await copies()).toEqual([])
+    expect(standing('alone')).toEqual(whole)
+    for (const disk of disks.values()) expect(disk.names).toContain('alone')
+    await fleet.cluster.apply(join(import.meta.dirname, '..', '..', 'crds', 'vmsnapshotsets.yaml'))
+    await fleet.cluster.established(sets)
+  },
+)
+
 /** Last, for it takes the definitions away. */
 test('every directory survives the deletion of the definitions', deletion, async () => {
   write('defined')
   for (const disk of disks.values()) disk.add('defined')
   await fleet.createSet('team/defined')
   await fleet.counts('team/defined', '22/22/22')
-  const definitions = ['vmsnapshots.vmsnapshot.io', 'vmsnapshotsets.vmsnapshot.io']
+  const definitions = ['vmsnapshots.vmsnapshot.io', sets]
   await fleet.cluster.kubectl(['annotate', 'crd', ...definitions, 'vmsnapshot.io/allow-deletion=true'])
   await fleet.cluster.kubectl(['delete', 'crd', '--wait=false', ...definitions])
   for (const node of whole)

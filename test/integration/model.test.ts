@@ -11,6 +11,7 @@ import { World } from '../model/world.ts'
 describeRuns({
   title: 'three agents under random operations',
   name: 'model',
+  seeds: '1,2',
   seedsVariable: 'MODEL_SEEDS',
   operationsPerStorm: 100,
   timeoutMs: { seed: 120_000, storm: 240_000 },

@@ -1,7 +1,6 @@
 // A VMSnapshot as an operation makes it: with whatever it needs around it, a namespace and an owner.
 import fc from 'fast-check'
 import { APIError } from '../../src/kube/connection.ts'
-import { keyOf } from '../../src/kube/resource.ts'
 import { until } from '../support/until.ts'
 import { FOREIGN_FINALIZER, type OwnerKind, unless } from './people.ts'
 import { aPlace, aPolicy, aSlot, type Place, type Slot } from './universe.ts'
@@ -77,29 +76,5 @@ async function ownerReferences(world: World, { slot, place, policy, owner }: Cla
       const { apiVersion, kind } = { apiVersion: set.apiVersion, kind: set.kind }
       return [{ apiVersion, kind, name, uid, controller: true, blockOwnerDeletion: true }]
     }
-  }
-}
-
-/** What people do about a definition that they deleted by mistake: keep every directory, let the objects go, and make it again. */
-export async function restoreDefinitions(world: World, deadlineMs: number): Promise<void> {
-  const { people, definitions } = world
-  if (definitions.deleted.includes('vmsnapshots')) {
-    for (const object of world.snapshots.current) await retainAndLetGo(world, keyOf(object))
-  }
-  if (definitions.deleted.includes('vmsnapshotsets')) {
-    for (const set of world.sets.current) {
-      await people.hold(people.sets, keyOf(set), false).catch(unless('NotFound'))
-    }
-  }
-  await until('the definitions are gone', () => definitions.restore(), Boolean, { deadlineMs })
-  await world.isDefined()
-}
-
-async function retainAndLetGo({ people }: World, key: string): Promise<void> {
-  try {
-    await people.snapshots.patch(key, [{ op: 'replace', path: '/spec/deletionPolicy', value: 'Retain' }])
-    await people.hold(people.snapshots, key, false)
-  } catch (error) {
-    unless('NotFound')(error)
   }
 }

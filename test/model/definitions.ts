@@ -1,11 +1,15 @@
 // The CustomResourceDefinitions under operations: deleted as a person deletes them, and made again once they are gone.
 import { join } from 'node:path'
 import type { Cluster } from '../controlplane/cluster.ts'
+import { until } from '../support/until.ts'
 import type { Interval } from './judge.ts'
 
 export type Plural = 'vmsnapshots' | 'vmsnapshotsets'
 
 const manifests = join(import.meta.dirname, '..', '..', 'crds')
+
+/** An API server that is away comes back sooner. */
+const readMs = 60_000
 
 interface Definition {
   readonly metadata: { readonly deletionTimestamp?: string }
@@ -35,9 +39,27 @@ export class Definitions {
   async delete(plural: Plural): Promise<void> {
     // Without it the installation's own policy refuses.
     await this.#cluster.kubectl(['annotate', 'crd', nameOf(plural), 'vmsnapshot.io/allow-deletion=true', '--overwrite'])
-    await this.#cluster.kubectl(['delete', 'crd', nameOf(plural), '--wait=false'])
-    const intervals = this.#terminating.get(plural) ?? []
-    this.#terminating.set(plural, [...intervals, { fromMs: this.#now(), toMs: Number.POSITIVE_INFINITY }])
+    // From before the answer: the objects may be marked deleted, and somebody act on that, while kubectl still runs.
+    const interval = { fromMs: this.#now(), toMs: Number.POSITIVE_INFINITY }
+    const others = this.#terminating.get(plural) ?? []
+    this.#terminating.set(plural, [...others, interval])
+    try {
+      await this.#cluster.kubectl(['delete', 'crd', nameOf(plural), '--wait=false'])
+    } catch (error) {
+      if (!(await this.#isGoing(plural))) this.#terminating.set(plural, others)
+      throw error
+    }
+  }
+
+  /** An answer that was lost says nothing. */
+  async #isGoing(plural: Plural): Promise<boolean> {
+    const read = () =>
+      this.#cluster.get<Definition>('crd', nameOf(plural)).then(
+        (definition) => ({ isGoing: definition?.metadata.deletionTimestamp !== undefined || definition === undefined }),
+        () => undefined,
+      )
+    const answer = await until('the definition can be read', read, (seen) => seen !== undefined, { deadlineMs: readMs })
+    return answer?.isGoing ?? false
   }
 
   /** Makes those again that are gone; false while one is still being deleted. */

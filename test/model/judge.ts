@@ -19,7 +19,7 @@ export interface Interval {
 export interface Evidence {
   readonly snapshots: History<VMSnapshot>
   readonly sets: History<VMSnapshotSet>
-  /** when a CustomResourceDefinition of this plural was certainly being deleted */
+  /** when a CustomResourceDefinition of this plural was being deleted, from the request for that on */
   readonly terminating: ReadonlyMap<string, readonly Interval[]>
 }
 
@@ -94,10 +94,13 @@ function objectionAt(evidence: Evidence, act: Act, uid: string, ms: number): str
 
 function definitionObjection({ terminating }: Evidence, object: VMSnapshot, ms: number): string | undefined {
   const plurals = ['vmsnapshots', ...(ownerOf(object) === undefined ? [] : ['vmsnapshotsets'])]
-  const isGoing = plurals.some((plural) =>
-    terminating.get(plural)?.some(({ fromMs, toMs }) => fromMs <= ms && ms < toMs),
-  )
-  return isGoing ? 'a CustomResourceDefinition is being deleted' : undefined
+  return plurals.some((plural) => isTerminating(terminating, plural, ms))
+    ? 'a CustomResourceDefinition is being deleted'
+    : undefined
+}
+
+export function isTerminating(terminating: Evidence['terminating'], plural: string, ms: number): boolean {
+  return terminating.get(plural)?.some(({ fromMs, toMs }) => fromMs <= ms && ms < toMs) ?? false
 }
 
 function ownerObjection({ sets }: Evidence, object: VMSnapshot, ms: number): string | undefined {

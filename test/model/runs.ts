@@ -16,7 +16,9 @@ export interface Runs<W extends World> {
   readonly title: string
   /** of directories and of everything in the cluster */
   readonly name: string
-  /** environment variable with the seeds, by commas */
+  /** by commas; those of the test command */
+  readonly seeds: string
+  /** environment variable with others */
   readonly seedsVariable: string
   /** unless MODEL_OPERATIONS says otherwise */
   readonly operationsPerStorm: number
@@ -29,16 +31,15 @@ export interface Runs<W extends World> {
   readonly end?: (world: W) => Promise<void>
 }
 
-const defaultSeeds = '1,2'
 const startMs = 60_000
 
 /** `seedsVariable`, MODEL_STORMS, MODEL_OPERATIONS and MODEL_KEEP make it another run than the default one. */
 export function describeRuns<W extends World>(runs: Runs<W>): void {
-  const seeds = (process.env[runs.seedsVariable] ?? defaultSeeds).split(',').map(Number)
+  const seeds = (process.env[runs.seedsVariable] ?? runs.seeds).split(',').map(Number)
   const storms = Number(process.env.MODEL_STORMS ?? 1)
   const operationsPerStorm = Number(process.env.MODEL_OPERATIONS ?? runs.operationsPerStorm)
   const isKept = process.env.MODEL_KEEP !== undefined
-  const isShared = seeds.length <= defaultSeeds.split(',').length
+  const isShared = seeds.length <= runs.seeds.split(',').length
 
   describe(runs.title, () => {
     const directory = mkdtempSync(join(tmpdir(), `vmsnapshot-${runs.name}-`))

@@ -14,7 +14,7 @@ import { History } from './history.ts'
 import { Journal } from './journal.ts'
 import type { Act } from './judge.ts'
 import { Machine } from './machine.ts'
-import { People } from './people.ts'
+import { People, unless } from './people.ts'
 import { summaryOf } from './summary.ts'
 import { type NodeName, nodes, type Slot } from './universe.ts'
 import type { Violation } from './violation.ts'
@@ -199,6 +199,12 @@ export class World {
   async isDefined(): Promise<void> {
     const states = () => this.histories.map(({ state }) => state)
     await until('everything is defined', states, (seen) => seen.every((state) => state === 'following'))
+  }
+
+  /** As a person does, by hand; also where it is gone or retained already. */
+  async retain(object: VMSnapshot): Promise<void> {
+    const retain = [{ op: 'replace', path: '/spec/deletionPolicy', value: 'Retain' }] as const
+    await this.people.snapshots.patch(keyOf(object), retain).catch(unless('NotFound'))
   }
 
   protected objectChanged(before: VMSnapshot | undefined, after: VMSnapshot | undefined): void {

@@ -6,7 +6,7 @@ import type { VMSnapshotSet } from '../../../src/api/vmsnapshotset.ts'
 import type { KubeObject } from '../../../src/kube/object.ts'
 import { keyOf } from '../../../src/kube/resource.ts'
 import type { History, Version } from '../history.ts'
-import { type Interval, ownerOf } from '../judge.ts'
+import { type Evidence, type Interval, isTerminating, ownerOf } from '../judge.ts'
 import type { Hands } from './hands.ts'
 import { matches, nodeGraceMs } from './universe.ts'
 
@@ -19,8 +19,7 @@ export interface ClusterObject extends KubeObject {
   readonly spec?: { readonly taints?: readonly { readonly key: string }[] }
 }
 
-export interface FleetEvidence {
-  readonly sets: History<VMSnapshotSet>
+export interface FleetEvidence extends Evidence {
   readonly nodes: History<ClusterObject>
   readonly namespaces: History<ClusterObject>
   readonly records: History<VMSnapshotNode>
@@ -39,23 +38,52 @@ export function whyNotDeletable(evidence: FleetEvidence, object: VMSnapshot, dur
   const spaces = versionsOf(namespaces, object.metadata.namespace ?? '', during)
   if (spaces.some(({ atMs, object: space }) => (space === undefined ? atMs > fromMs : isDeleting(space))))
     return undefined
+  // With a definition the API server deletes every object of it.
+  if (evidence.terminating.get('vmsnapshots')?.some((interval) => overlaps(interval, during))) return undefined
   const owner = ownerOf(object)
   if (owner === undefined) return 'it belongs to no set, and nobody deleted it'
   const versions = sets.between(owner, fromMs, toMs)
   const found = versions.flatMap((version) => version.object ?? [])
-  // A set that was once deleted as an orphan's parent leaves its copies alone, also when the mark is off again.
-  const since = sets.between(owner, 0, toMs).flatMap((version) => version.object ?? [])
-  const orphaned = since.findIndex(({ metadata }) => metadata.finalizers?.includes('orphan'))
-  const unmarked = orphaned < 0 ? found : found.filter((set) => since.indexOf(set) < orphaned)
-  if (unmarked.some(isDeleting)) return undefined
+  const orphanedAtMs = orphanedSince(evidence, owner, toMs)
+  const unmarked = versions.flatMap(({ atMs, object: set }) => (set === undefined || atMs >= orphanedAtMs ? [] : [set]))
+  if (unmarked.some(isDeleting)) return whyNotWithSet(evidence, object, unmarked.filter(isDeleting), during)
   // What is left of a set that is gone is the garbage collector's.
-  if (orphaned < 0 && versions.some((version) => version.object === undefined)) return undefined
+  if (orphanedAtMs > toMs && versions.some((version) => version.object === undefined)) return undefined
   const nodes = versionsOf(evidence.nodes, object.spec.nodeName, during).flatMap((version) => version.object ?? [])
   const isDeselected = found.some((set) =>
     nodes.some(({ metadata }) => !matches(set.spec.nodeSelector, metadata.labels ?? {})),
   )
   if (!isDeselected) return 'its set stands, and its node was never deselected'
   return object.spec.deletionPolicy === 'Retain' ? undefined : 'its node was deselected, and it does not retain'
+}
+
+/**
+ * A set that was once deleted with its copies to be left behind leaves them alone, also when the mark is off again; unless somebody deleted it
+ * once more and meant the copies too.
+ */
+function orphanedSince({ sets, hands }: FleetEvidence, owner: string, toMs: number): number {
+  const marked = sets.between(owner, 0, toMs).find(({ object }) => object?.metadata.finalizers?.includes('orphan'))
+  if (marked === undefined) return Number.POSITIVE_INFINITY
+  return hands.hasDeletedSet(sets.keyOf(owner), marked.atMs, toMs) ? Number.POSITIVE_INFINITY : marked.atMs
+}
+
+/** Its set is being deleted: that counts where a person meant the set, and else for what retains. */
+function whyNotWithSet(
+  { sets, terminating }: FleetEvidence,
+  object: VMSnapshot,
+  deleted: readonly VMSnapshotSet[],
+  during: Interval,
+): string | undefined {
+  if (object.spec.deletionPolicy === 'Retain') return undefined
+  const owner = ownerOf(object) ?? ''
+  const changes = sets.between(owner, during.fromMs, during.toMs).map(({ atMs }) => atMs)
+  const ends = [...(terminating.get('vmsnapshotsets') ?? [])].map(({ toMs }) => toMs)
+  const moments = [during.fromMs, ...changes, ...ends].filter((ms) => ms >= during.fromMs && ms <= during.toMs)
+  const isMeant = moments.some((ms) => {
+    const set = sets.at(owner, ms)
+    return set !== undefined && deleted.includes(set) && !isTerminating(terminating, 'vmsnapshotsets', ms)
+  })
+  return isMeant ? undefined : 'its set only goes with its definition, and it does not retain'
 }
 
 /** undefined: Delete could be written over Retain. */
@@ -112,4 +140,8 @@ function uidsOf<T extends KubeObject>(history: History<T>, name: string): readon
 
 function isDeleting({ metadata }: { readonly metadata: { readonly deletionTimestamp?: string | undefined } }): boolean {
   return metadata.deletionTimestamp !== undefined
+}
+
+function overlaps(a: Interval, b: Interval): boolean {
+  return a.fromMs <= b.toMs && a.toMs >= b.fromMs
 }

@@ -10,6 +10,7 @@ import { History } from '../history.ts'
 import { Journal } from '../journal.ts'
 import type { Act } from '../judge.ts'
 import type { Machine } from '../machine.ts'
+import { type Propagation, unless } from '../people.ts'
 import type { NodeName } from '../universe.ts'
 import type { Violation } from '../violation.ts'
 import { World, type WorldOptions } from '../world.ts'
@@ -53,8 +54,9 @@ export class FleetWorld extends World {
     })
     this.namespaces = new History({ ...common, resource: coreResource('namespaces') })
     this.records = new History({ ...common, resource: vmSnapshotNodeResource })
-    const { hands, nodes, namespaces, records, sets } = this
-    this.#evidence = { hands, nodes, namespaces, records, sets }
+    const { hands, nodes, namespaces, records, snapshots, sets } = this
+    const { terminating } = this.definitions
+    this.#evidence = { hands, nodes, namespaces, records, snapshots, sets, terminating }
     this.#overseer = new Overseer({
       evidence: this.#evidence,
       journal,
@@ -118,6 +120,7 @@ export class FleetWorld extends World {
   protected override setChanged(before: VMSnapshotSet | undefined, after: VMSnapshotSet | undefined): void {
     const set = after ?? before
     if (set !== undefined) this.journal.note(`${keyOf(set)} ${setSummaryOf(before, after)}`)
+    this.#overseer.setChanged(before, after)
   }
 
   override async outage(ms: number): Promise<void> {
@@ -138,6 +141,38 @@ export class FleetWorld extends World {
     const taints = after?.spec?.taints?.map(({ key }) => key.replace(/.*\//, '')) ?? []
     const state = after === undefined ? 'gone' : `zone ${after.metadata.labels?.zone ?? '-'} [${taints}]`
     machine.note(`Node ${(after ?? before)?.metadata.uid.slice(0, 8)}: ${state}`)
+  }
+
+  deleteSet(key: string, propagation: Propagation): Promise<void> {
+    const run = () => this.people.deleteSet(key, propagation)
+    return propagation === 'Orphan' ? run() : this.hands.deleteSet(key, run)
+  }
+
+  /** The brake of a person counts for the object, whatever its set means. */
+  async setPolicyByHand(copy: VMSnapshot, value: 'Delete' | 'Retain'): Promise<void> {
+    const { people, hands } = this
+    const key = keyOf(copy)
+    const { uid } = copy.metadata
+    const path = '/spec/deletionPolicy'
+    // A value that is there already stays with whoever wrote it, so that it is no brake of a person's.
+    const other = value === 'Retain' ? 'Delete' : 'Retain'
+    const patch = () =>
+      people.snapshots.patch(key, [
+        { op: 'test', path: '/metadata/uid', value: uid },
+        { op: 'test', path, value: other },
+        { op: 'replace', path, value },
+      ])
+    if (value === 'Retain') {
+      await patch()
+      hands.braked.add(uid)
+    } else {
+      await hands.takeOffBrake(key, patch)
+      hands.braked.delete(uid)
+    }
+  }
+
+  override async retain(object: VMSnapshot): Promise<void> {
+    await this.setPolicyByHand(object, 'Retain').catch(unless('NotFound')).catch(unless('Invalid'))
   }
 
   member(label: NodeName): Member {

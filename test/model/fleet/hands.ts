@@ -12,6 +12,7 @@ export class Hands {
   /** uids of objects that a person has set to Retain */
   readonly braked = new Set<string>()
   readonly #unbraked: Deed[] = []
+  readonly #setDeletions: Deed[] = []
 
   constructor(now: () => number) {
     this.#now = now
@@ -23,6 +24,11 @@ export class Hands {
 
   takeOffBrake<T>(key: string, run: () => Promise<T>): Promise<T> {
     return this.#deed(this.#unbraked, key, run)
+  }
+
+  /** With its copies: also where it was deleted before with them to be left behind, the API server takes that mark off. */
+  deleteSet<T>(key: string, run: () => Promise<T>): Promise<T> {
+    return this.#deed(this.#setDeletions, key, run)
   }
 
   async #deed<T>(deeds: Deed[], key: string, run: () => Promise<T>): Promise<T> {
@@ -37,6 +43,10 @@ export class Hands {
 
   hasDeleted(key: string, fromMs: number, toMs: number): boolean {
     return this.#deletions.some((deed) => touches(deed, key, fromMs, toMs))
+  }
+
+  hasDeletedSet(key: string, fromMs: number, toMs: number): boolean {
+    return this.#setDeletions.some((deed) => touches(deed, key, fromMs, toMs))
   }
 
   hasTakenOffBrake(key: string, fromMs: number, toMs: number): boolean {

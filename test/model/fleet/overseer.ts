@@ -1,9 +1,11 @@
-// Sees what becomes of objects, and holds what a controller did to them against I6 and I7, a moment later: another watch may be behind.
+// Sees what becomes of objects and sets, and holds what a controller did to them against I6 to I8, a moment later: another watch may be behind.
 import type { VMSnapshot } from '../../../src/api/vmsnapshot.ts'
+import type { VMSnapshotSet } from '../../../src/api/vmsnapshotset.ts'
 import { keyOf } from '../../../src/kube/resource.ts'
 import type { Journal } from '../journal.ts'
-import type { Interval } from '../judge.ts'
+import { type Interval, ownerOf } from '../judge.ts'
 import { Violation } from '../violation.ts'
+import { whyNotAdoptable, whyNotOver } from './copy-judge.ts'
 import { type FleetEvidence, whyNotDeletable, whyNotUnbraked } from './fleet-judge.ts'
 
 export interface OverseerOptions {
@@ -24,7 +26,7 @@ export class Overseer {
   readonly #options: OverseerOptions
   #cases: Case[] = []
   #violation: Violation | undefined
-  readonly counts = { deleted: 0, unbraked: 0 }
+  readonly counts = { deleted: 0, unbraked: 0, adopted: 0, ended: 0 }
 
   constructor(options: OverseerOptions) {
     this.#options = options
@@ -43,6 +45,13 @@ export class Overseer {
     if (before.spec.deletionPolicy === 'Retain' && after?.spec.deletionPolicy === 'Delete') {
       this.#judge('unbraked', after, 'I7', whyNotUnbraked)
     }
+    if (after !== undefined && ownerOf(before) === undefined && ownerOf(after) !== undefined) {
+      this.#judge('adopted', after, 'I8', (evidence) => whyNotAdoptable(evidence, before, after))
+    }
+  }
+
+  setChanged(before: VMSnapshotSet | undefined, after: VMSnapshotSet | undefined): void {
+    if (before !== undefined && after === undefined) this.#judge('ended', before, 'I8', whyNotOver)
   }
 
   /** At whatever is due. */
@@ -60,11 +69,11 @@ export class Overseer {
     }
   }
 
-  #judge(
-    what: 'deleted' | 'unbraked',
-    object: VMSnapshot,
+  #judge<T extends VMSnapshot | VMSnapshotSet>(
+    what: 'deleted' | 'unbraked' | 'adopted' | 'ended',
+    object: T,
     law: string,
-    why: (evidence: FleetEvidence, object: VMSnapshot, during: Interval) => string | undefined,
+    why: (evidence: FleetEvidence, object: T, during: Interval) => string | undefined,
   ): void {
     this.counts[what]++
     const { evidence, journal, knowledgeFromMs } = this.#options

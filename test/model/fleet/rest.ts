@@ -86,7 +86,7 @@ async function sceneryOf(world: FleetWorld): Promise<FleetScenery> {
 export async function endEverything(world: FleetWorld): Promise<void> {
   world.journal.note('DELETE EVERYTHING')
   const { people, sets, snapshots, hands } = world
-  for (const set of sets.current) await people.deleteSet(keyOf(set), 'Background').catch(unless('NotFound'))
+  for (const set of sets.current) await world.deleteSet(keyOf(set), 'Background').catch(unless('NotFound'))
   for (const object of snapshots.current) {
     const key = keyOf(object)
     await hands.delete(key, () => people.snapshots.delete(key)).catch(unless('NotFound'))

@@ -1,5 +1,6 @@
 // Every kind of operation there is.
 import type { Kind } from '../operation.ts'
+import { definitionKinds } from './definitions.ts'
 import { directoryKinds } from './directories.ts'
 import { mountKinds } from './mounts.ts'
 import { networkKinds } from './network.ts'
@@ -10,6 +11,7 @@ import { snapshotKinds } from './snapshots.ts'
 export const kinds: readonly Kind[] = [
   ...snapshotKinds,
   ...objectKinds,
+  ...definitionKinds,
   ...directoryKinds,
   ...mountKinds,
   ...processKinds,

@@ -1,17 +1,11 @@
-// What people and programs do to objects: those that claim directories, those that own them, and the definitions of both.
-import { setTimeout as sleep } from 'node:timers/promises'
+// What people and programs do to objects: those that claim directories, and those that own them.
 import fc from 'fast-check'
 import { keyOf } from '../../../src/kube/resource.ts'
-import { aClaim, type Claim, createClaim, recreateClaim, restoreDefinitions } from '../claim.ts'
-import type { Plural } from '../definitions.ts'
+import { aClaim, type Claim, createClaim, recreateClaim } from '../claim.ts'
 import type { Kind, Operation } from '../operation.ts'
 import { type OwnerKind, ownerName, type Propagation } from '../people.ts'
 import { aNamespace, aPlace, aPolicy, aSlot, type NamespaceName, type Place, type Slot, textOf } from '../universe.ts'
 import type { World } from '../world.ts'
-import { aWhile } from './while.ts'
-
-/** Agents that are away do not let go: then the end of the storm does it. */
-const mendMs = 5_000
 
 type Policy = 'Delete' | 'Retain'
 
@@ -110,18 +104,6 @@ function holdSet(namespace: NamespaceName, isHeld: boolean): Operation {
   )
 }
 
-/** Whoever did it sees the mistake after a while. */
-function removeDefinition(plural: Plural, ms: number): Operation {
-  return onAPI(
-    `kubectl delete crd ${plural}.vmsnapshot.io, mended ${ms} ms later`,
-    async (world) => {
-      await world.definitions.delete(plural)
-      world.inBackground(sleep(ms).then(() => world.attempt(() => restoreDefinitions(world, mendMs))))
-    },
-    (world) => world.definitions.deleted.length === 0,
-  )
-}
-
 export const objectKinds: readonly Kind[] = [
   { weight: 50, arbitrary: aClaim.map(create) },
   { weight: 80, arbitrary: aSlot.map(remove) },
@@ -142,10 +124,4 @@ export const objectKinds: readonly Kind[] = [
     arbitrary: fc.tuple(aNamespace, aPolicy).map(([namespace, policy]) => setPolicyOfSet(namespace, policy)),
   },
   { weight: 3, arbitrary: fc.tuple(aNamespace, fc.boolean()).map(([namespace, held]) => holdSet(namespace, held)) },
-  {
-    weight: 2,
-    arbitrary: fc
-      .tuple(fc.constantFrom<Plural>('vmsnapshots', 'vmsnapshots', 'vmsnapshotsets'), aWhile)
-      .map(([plural, ms]) => removeDefinition(plural, ms)),
-  },
 ]

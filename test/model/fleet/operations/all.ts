@@ -1,9 +1,12 @@
 // Every kind of operation on a fleet: those on sets, nodes and controllers, and what happens to directories, agents and networks anyway.
 import fc from 'fast-check'
+import type { Plural } from '../../definitions.ts'
 import type { Kind, Operation } from '../../operation.ts'
+import { removeDefinitions } from '../../operations/definitions.ts'
 import { aShape, directoryKinds, shapeText, write } from '../../operations/directories.ts'
 import { networkKinds } from '../../operations/network.ts'
 import { processKinds } from '../../operations/processes.ts'
+import { aWhile } from '../../operations/while.ts'
 import type { SnapshotShape } from '../../sandbox-manager.ts'
 import { type DirectoryName, directories, nodes } from '../../universe.ts'
 import type { FleetWorld } from '../fleet-world.ts'
@@ -36,6 +39,12 @@ function rollOut(plan: Plan, shape: SnapshotShape): Operation<FleetWorld> {
   }
 }
 
+const somePlurals = fc.constantFrom<readonly Plural[]>(
+  ['vmsnapshots'],
+  ['vmsnapshotsets'],
+  ['vmsnapshots', 'vmsnapshotsets'],
+)
+
 export const kinds: readonly Kind<FleetWorld>[] = [
   { weight: 90, arbitrary: fc.tuple(aPlan, aShape).map((drawn) => rollOut(...drawn)) },
   {
@@ -48,6 +57,7 @@ export const kinds: readonly Kind<FleetWorld>[] = [
   ...quarterOf(directoryKinds),
   ...quarterOf(processKinds),
   ...quarterOf(networkKinds),
+  { weight: 6, arbitrary: fc.tuple(somePlurals, aWhile).map((drawn) => removeDefinitions(...drawn)) },
 ]
 
 /** They have a run of their own. */

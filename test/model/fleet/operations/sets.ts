@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import { API_VERSION } from '../../../../src/api/group.ts'
 import type { VMSnapshot } from '../../../../src/api/vmsnapshot.ts'
+import { childName } from '../../../../src/controller/child.ts'
 import { keyOf } from '../../../../src/kube/resource.ts'
 import { ownerOf } from '../../judge.ts'
 import type { Kind, Operation } from '../../operation.ts'
@@ -80,7 +81,7 @@ export function create(plan: Plan): Operation<FleetWorld> {
 function remove(slot: SetSlot, propagation: Propagation): Operation<FleetWorld> {
   return onAPI(
     `delete ${nameOf(slot)} (${propagation})`,
-    (world) => world.people.deleteSet(world.setKey(slot), propagation),
+    (world) => world.deleteSet(world.setKey(slot), propagation),
     (world) => world.setAt(slot) !== undefined,
   )
 }
@@ -91,7 +92,7 @@ function replace(plan: Plan, propagation: Propagation): Operation<FleetWorld> {
   return onAPI(
     `delete ${nameOf(slot)} (${propagation}) and create it again of ${directory} on ${choice.text} (${policy})`,
     async (world) => {
-      await world.people.deleteSet(world.setKey(slot), propagation)
+      await world.deleteSet(world.setKey(slot), propagation)
       await createSet(world, plan)
     },
     (world) => world.setAt(slot) !== undefined,
@@ -152,28 +153,6 @@ function removeByHand(world: FleetWorld, key: string): Promise<void> {
   return world.hands.delete(key, () => world.people.snapshots.delete(key))
 }
 
-/** The brake of a person counts for the object, whatever its set means. */
-async function setPolicyByHand({ people, hands }: FleetWorld, copy: VMSnapshot, value: Policy): Promise<void> {
-  const key = keyOf(copy)
-  const { uid } = copy.metadata
-  const path = '/spec/deletionPolicy'
-  // A value that is there already stays with whoever wrote it, so that it is no brake of a person's.
-  const other = value === 'Retain' ? 'Delete' : 'Retain'
-  const patch = () =>
-    people.snapshots.patch(key, [
-      { op: 'test', path: '/metadata/uid', value: uid },
-      { op: 'test', path, value: other },
-      { op: 'replace', path, value },
-    ])
-  if (value === 'Retain') {
-    await patch()
-    hands.braked.add(uid)
-  } else {
-    await hands.takeOffBrake(key, patch)
-    hands.braked.delete(uid)
-  }
-}
-
 function claim(place: Place, policy: Policy, namespace: NamespaceName): Operation<FleetWorld> {
   const name = `own-${place.directory.replace('/', '-')}`
   return onAPI(`create ${namespace}/${name} for ${textOf(place)} (${policy})`, async (world) => {
@@ -192,6 +171,36 @@ function unclaim(place: Place, namespace: NamespaceName): Operation<FleetWorld> 
     (world) => removeByHand(world, keyIn(world)),
     (world) => world.snapshots.current.some((object) => keyOf(object) === keyIn(world)),
   )
+}
+
+/** Somebody's own object has the name that a copy has or would have. */
+function squat(slot: SetSlot, { node, directory }: Place, policy: Policy): Operation<FleetWorld> {
+  const keyIn = (world: FleetWorld) => squattedKey(world, slot, node)
+  return onAPI(
+    `create by hand what has the name of the copy of ${nameOf(slot)} on ${node}, for ${directory} (${policy})`,
+    async (world) => {
+      const { name: nodeName } = world.machine(node)
+      await world.people.ensureNamespace(world.namespaceOf(slot.namespace))
+      await world.people.create(keyIn(world), { nodeName, snapshotName: directory, deletionPolicy: policy }, {})
+    },
+    (world) => world.snapshots.current.every((object) => keyOf(object) !== keyIn(world)),
+  )
+}
+
+/** Also an orphan of an earlier set. */
+function endSquat(slot: SetSlot, node: NodeName): Operation<FleetWorld> {
+  return onAPI(
+    `delete what has the name of the copy of ${nameOf(slot)} on ${node} and is nobody's`,
+    (world) => removeByHand(world, squattedKey(world, slot, node)),
+    (world) =>
+      world.snapshots.current.some(
+        (object) => keyOf(object) === squattedKey(world, slot, node) && ownerOf(object) === undefined,
+      ),
+  )
+}
+
+function squattedKey(world: FleetWorld, { namespace, set }: SetSlot, node: NodeName): string {
+  return `${world.namespaceOf(namespace)}/${childName(set, world.machine(node).name)}`
 }
 
 function removeNamespace(name: NamespaceName): Operation<FleetWorld> {
@@ -219,7 +228,7 @@ export const setKinds: readonly Kind<FleetWorld>[] = [
     arbitrary: fc
       .tuple(aCopy, aPolicy)
       .map(([[slot, node], policy]) =>
-        onCopy(`set to ${policy}`, slot, node, (world, copy) => setPolicyByHand(world, copy, policy)),
+        onCopy(`set to ${policy}`, slot, node, (world, copy) => world.setPolicyByHand(copy, policy)),
       ),
   },
   {
@@ -234,5 +243,7 @@ export const setKinds: readonly Kind<FleetWorld>[] = [
   },
   { weight: 8, arbitrary: fc.tuple(aPlace, aPolicy, aNamespace).map((drawn) => claim(...drawn)) },
   { weight: 8, arbitrary: fc.tuple(aPlace, aNamespace).map(([place, namespace]) => unclaim(place, namespace)) },
+  { weight: 6, arbitrary: fc.tuple(aSetSlot, aPlace, aPolicy).map((drawn) => squat(...drawn)) },
+  { weight: 6, arbitrary: aCopy.map((drawn) => endSquat(...drawn)) },
   { weight: 4, arbitrary: aNamespace.map(removeNamespace) },
 ]
