@@ -51,19 +51,22 @@ const trimmed: Plugin = {
       if (path in logins && importer.startsWith(clientNode)) return { path, namespace: 'login' }
       return path === 'js-yaml' ? { path, namespace: 'lazy' } : undefined
     })
-    onLoad({ filter: /./, namespace: 'unreached' }, ({ path }) => ({ contents: throwing(path) }))
+    onResolve({ filter: /./, namespace: 'unreached' }, ({ path }) => ({ path, namespace: 'throwing' }))
+    onLoad({ filter: /./, namespace: 'unreached' }, ({ path }) => ({
+      contents: `module.exports = require('throwing')(${JSON.stringify(path)})`,
+    }))
+    onLoad({ filter: /./, namespace: 'throwing' }, () => ({ contents: throwing }))
     onLoad({ filter: /./, namespace: 'login' }, ({ path }) => ({ contents: refusing(...(logins[path] ?? ['', ''])) }))
     onLoad({ filter: /./, namespace: 'lazy' }, () => ({ contents: lazyYaml }))
   },
 }
 
-/** A module, and in it every name, that throws when it is called and that nothing is an instance of. */
-function throwing(path: string): string {
-  const message = JSON.stringify(`${path} is not part of this program`)
-  return `function fail() { throw new Error(${message}) }
-    const names = { get: (_, name) => (typeof name === 'symbol' ? undefined : fail) }
-    module.exports = Object.setPrototypeOf(fail, new Proxy({}, names))`
-}
+/** Gives by its name a module that throws when it, or any name in it, is called, and that nothing is an instance of. */
+const throwing = `module.exports = (path) => {
+  function fail() { throw new Error(path + ' is not part of this program') }
+  const names = { get: (_, name) => (typeof name === 'symbol' ? undefined : fail) }
+  return Object.setPrototypeOf(fail, new Proxy({}, names))
+}`
 
 /** A log-in that knows its users and turns them away. */
 function refusing(className: string, provider: string): string {
