@@ -4,6 +4,8 @@ import { cutText } from '../api/text.ts'
 import {
   type AbandonedDirectory,
   DIRECTORY_NAME_MAX_LENGTH,
+  UNREADABLE_LIMIT,
+  UNREADABLE_MAX_LENGTH,
   type UnclaimedRow,
   type VMSnapshotNodeStatus,
 } from '../api/vmsnapshotnode.ts'
@@ -14,8 +16,8 @@ type Status = Partial<VMSnapshotNodeStatus>
 
 /** `abandoned`: of the same storage, the latest last */
 export function withInventory(
-  { unclaimed: _, oldestTrashAt: __, ...status }: Status,
-  { claimed, unclaimed, trash, largest }: Inventory,
+  { unclaimed: _, oldestTrashAt: __, unreadable: ___, ...status }: Status,
+  { claimed, unclaimed, trash, largest, unreadable }: Inventory,
   abandoned: readonly AbandonedDirectory[],
 ): Status {
   const owners = new Map(abandoned.map(({ snapshotName, namespace, name }) => [snapshotName, `${namespace}/${name}`]))
@@ -27,6 +29,12 @@ export function withInventory(
     unclaimedBytes: unclaimed.bytes,
     unclaimedSize: formatBytes(unclaimed.bytes),
     ...(largest.length === 0 ? {} : { unclaimed: largest.map((found) => rowOf(found, owners.get(found.name))) }),
+    unreadableDirectories: unreadable.directories,
+    ...(unreadable.first.length === 0
+      ? {}
+      : {
+          unreadable: unreadable.first.slice(0, UNREADABLE_LIMIT).map((text) => cutText(text, UNREADABLE_MAX_LENGTH)),
+        }),
     trashDirectories: trash.directories,
     trashBytes: trash.bytes,
     ...(trash.oldestAtMs === undefined ? {} : { oldestTrashAt: timestamp(new Date(trash.oldestAtMs)) }),

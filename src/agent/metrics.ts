@@ -70,6 +70,7 @@ function tellInventory(metrics: MetricsRegistry, { last }: InventoryKeeper): voi
     metrics.set('vmsnapshot_directories', { kind }, last.inventory[kind].directories)
     metrics.set('vmsnapshot_directory_bytes', { kind }, last.inventory[kind].bytes)
   }
+  metrics.set('vmsnapshot_directories', { kind: 'unreadable' }, last.inventory.unreadable.directories)
   metrics.set('vmsnapshot_inventory_timestamp_seconds', {}, last.takenAtMs / 1000)
 }
 

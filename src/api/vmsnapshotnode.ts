@@ -9,6 +9,9 @@ import { PATH_MAX_LENGTH } from './vmsnapshot.ts'
 export const UNCLAIMED_LIMIT = 50
 /** Rows of status.abandoned. */
 export const ABANDONED_LIMIT = 50
+export const UNREADABLE_LIMIT = 5
+/** A name with the reason. */
+export const UNREADABLE_MAX_LENGTH = 600
 
 const storageID = (description: string) => z.string().max(36).optional().describe(description)
 const count = (description: string) => z.int().min(0).optional().meta({ format: 'int64', description })
@@ -78,6 +81,14 @@ export const vmSnapshotNodeStatus = z
       .max(UNCLAIMED_LIMIT)
       .optional()
       .meta({ description: 'The largest of the unclaimed directories.', 'x-kubernetes-list-type': 'atomic' }),
+    unreadableDirectories: count(
+      'Directories that could not be read: neither they nor what lies below is in these figures.',
+    ),
+    unreadable: z
+      .array(z.string().max(UNREADABLE_MAX_LENGTH))
+      .max(UNREADABLE_LIMIT)
+      .optional()
+      .meta({ description: 'The first of them, with the reason.', 'x-kubernetes-list-type': 'atomic' }),
     trashDirectories: count('Directories whose removal has begun and has not ended.'),
     trashBytes: count('Their disk usage.'),
     oldestTrashAt: z

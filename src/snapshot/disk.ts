@@ -96,6 +96,8 @@ export type Inventory = {
   readonly trash: Total & { readonly oldestAtMs: number | undefined }
   /** of the unclaimed */
   readonly largest: readonly UnclaimedDirectory[]
+  /** in none of the figures; `first`: names and reasons, a few */
+  readonly unreadable: { readonly directories: number; readonly first: readonly string[] }
 }
 
 export interface InventoryRequest {
@@ -103,7 +105,7 @@ export interface InventoryRequest {
   readonly claimed: readonly string[]
   /** what a process before this one knew of the unclaimed */
   readonly seen: readonly Pick<UnclaimedDirectory, 'name' | 'firstSeenAtMs'>[]
-  /** how many of the unclaimed are named */
+  /** how many of the unclaimed, and of the unreadable, are named */
   readonly limit: number
 }
 

@@ -1,17 +1,21 @@
 // What lies below a base directory: how much is claimed, what nobody claims, what is in the trash. A walk of small steps without an open
 // directory between two of them, so that whatever else the disk is asked for gets its turn. Each file counts once, for the innermost
-// snapshot directory around it. Names that are no UTF-8 are passed over: no VMSnapshot could claim them.
+// snapshot directory around it. Names that are no UTF-8 are passed over: no VMSnapshot could claim them. A directory that cannot be read is told of,
+// and hides nothing but itself.
 import type { BaseDirectory } from './base-directory.ts'
 import { type Directory, type Entry, fileTypeOf, textOfName } from './descriptor.ts'
 import { directoriesAmong, holdsSnapshot, NAME_DEPTH, nameOf, type Place } from './discover.ts'
 import type { Inventory, UnclaimedDirectory } from './disk.ts'
 import { hasCowIn, isTemplateIn, OWN_DIRECTORY } from './layout.ts'
-import { errnoOf } from './problem.ts'
+import { errnoOf, problemOf } from './problem.ts'
 import type { FileType } from './report.ts'
 import { beganAtMs, TRASH_DIRECTORY } from './trash.ts'
 
 /** Deeper lies nothing that a snapshot needs, and a walk ends. */
 const maxDepth = 64
+
+/** They tell nothing of the directory that happened to be asked for. */
+const ofProcess = ['EMFILE', 'ENFILE', 'ENOMEM']
 
 /** What bytes are counted for. */
 interface Heap {
@@ -34,7 +38,7 @@ export interface InventoryOptions {
   /** when a name was first seen unclaimed, in milliseconds since 1970: what earlier walks found, which this one brings up to date */
   readonly firstSeen: Map<string, number>
   readonly nowMs: number
-  /** how many of the unclaimed are named */
+  /** how many of the unclaimed, and of the unreadable, are named */
   readonly limit: number
 }
 
@@ -46,6 +50,8 @@ export class InventoryWalk {
   readonly #trash: Heap = { bytes: 0 }
   /** of each entry when it began; undefined where that is not on record */
   readonly #trashEntries: (number | undefined)[] = []
+  /** by name, why */
+  readonly #unreadable = new Map<string, string>()
 
   constructor(options: InventoryOptions) {
     this.#options = options
@@ -67,7 +73,10 @@ export class InventoryWalk {
       if (directory !== undefined) this.#read(directory, step)
     } catch (error) {
       const errno = errnoOf(error)
-      if (errno !== 'ENOTDIR' && errno !== 'ENOENT' && errno !== 'EACCES') throw error
+      if (errno === 'ENOTDIR' || errno === 'ENOENT') return
+      if (errno === undefined || ofProcess.includes(errno) || step.place.length === 0) throw error
+      const name = nameOf(step.place)
+      this.#unreadable.set(name, problemOf(error, name).message)
     }
   }
 
@@ -102,7 +111,7 @@ export class InventoryWalk {
   #result(): Inventory {
     const { firstSeen, nowMs, limit } = this.#options
     const names = new Set(this.#unclaimed.map(({ name }) => name))
-    for (const name of firstSeen.keys()) if (!names.has(name)) firstSeen.delete(name)
+    for (const name of firstSeen.keys()) if (!names.has(name) && !this.#isHidden(name)) firstSeen.delete(name)
     for (const name of names) if (!firstSeen.has(name)) firstSeen.set(name, nowMs)
     const largest = this.#unclaimed
       .toSorted((a, b) => b.bytes - a.bytes || (a.name < b.name ? -1 : 1))
@@ -120,7 +129,13 @@ export class InventoryWalk {
         oldestAtMs: this.#trashEntries.filter((time) => time !== undefined).sort((a, b) => a - b)[0],
       },
       largest,
+      unreadable: { directories: this.#unreadable.size, first: [...this.#unreadable.values()].slice(0, limit) },
     }
+  }
+
+  /** It may still be there. */
+  #isHidden(name: string): boolean {
+    return [...this.#unreadable.keys()].some((above) => name === above || name.startsWith(`${above}/`))
   }
 }
 

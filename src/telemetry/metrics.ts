@@ -31,8 +31,8 @@ export const metrics = {
   vmsnapshot_directories: {
     type: 'gauge',
     only: 'agent',
-    help: 'Directories below the base directory: claimed and unclaimed snapshots, and removals that are not finished.',
-    labels: { kind: ['claimed', 'unclaimed', 'trash'] },
+    help: 'Directories below the base directory: claimed and unclaimed snapshots, removals that are not finished, and what cannot be read.',
+    labels: { kind: ['claimed', 'unclaimed', 'trash', 'unreadable'] },
     query: 'vmsnapshot_directories{kind="unclaimed"} > 0',
   },
   vmsnapshot_directory_bytes: {

@@ -15,12 +15,14 @@ const inventory: Inventory = {
   claimed: { directories: 2, bytes: 4096 },
   unclaimed: { directories: 2, bytes: 3 * gibibyte },
   trash: { directories: 1, bytes: 512, oldestAtMs: firstSeenAtMs },
+  unreadable: { directories: 7, first: ['a: EIO', 'b: EIO', 'c: EIO', 'd: EIO', 'e: EIO', 'f: EIO'] },
   largest: [unclaimed('vm-a', 2 * gibibyte), unclaimed('vm-b', gibibyte)],
 }
 const empty: Inventory = {
   ...inventory,
   unclaimed: { directories: 0, bytes: 0 },
   trash: { directories: 0, bytes: 0, oldestAtMs: undefined },
+  unreadable: { directories: 0, first: [] },
   largest: [],
 }
 
@@ -61,6 +63,8 @@ describe('withInventory()', () => {
           formerOwner: 'team-a/snap',
         },
       ],
+      unreadableDirectories: 7,
+      unreadable: ['a: EIO', 'b: EIO', 'c: EIO', 'd: EIO', 'e: EIO'],
       trashDirectories: 1,
       trashBytes: 512,
       oldestTrashAt: '2026-01-01T00:00:00Z',
@@ -70,11 +74,14 @@ describe('withInventory()', () => {
   test('leaves nothing of what was there before', () => {
     expect(withInventory(status, empty, [])).not.toHaveProperty('unclaimed')
     expect(withInventory(status, empty, [])).not.toHaveProperty('oldestTrashAt')
+    expect(withInventory(status, empty, [])).not.toHaveProperty('unreadable')
   })
 
   test('is a status that the schema takes, whatever names are on the disk', () => {
     const worst = Array.from({ length: 50 }, () => unclaimed(`${'\u0001"ä😀'.repeat(300)}`, Number.MAX_SAFE_INTEGER))
-    expect(vmSnapshotNodeStatus.parse(withInventory({}, { ...inventory, largest: worst }, []))).toBeDefined()
+    const unreadable = { directories: 50, first: worst.map(({ name }) => name) }
+    const drawn = withInventory({}, { ...inventory, largest: worst, unreadable }, [])
+    expect(vmSnapshotNodeStatus.parse(drawn)).toBeDefined()
   })
 
   test('gives a later process when each directory was first seen', () => {

@@ -68,6 +68,7 @@ describe('the status of a base directory that is ready', () => {
     claimed: { directories: 1, bytes: 1 },
     unclaimed: { directories: 1, bytes: 2 },
     trash: { directories: 0, bytes: 0, oldestAtMs: undefined },
+    unreadable: { directories: 0, first: [] },
     largest: [{ name: 'snap', allocatedBytes: 2, format: undefined, firstSeenAtMs: 0 }],
   } as const
   const node = (recorded?: VMSnapshotNodeStatus) => ({

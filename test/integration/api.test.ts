@@ -216,7 +216,9 @@ describe('the server takes', () => {
     const total = { directories: Number.MAX_SAFE_INTEGER, bytes: Number.MAX_SAFE_INTEGER }
     const largest = Array.from({ length: UNCLAIMED_LIMIT }, () => found)
     const trash = { ...total, oldestAtMs: 0 }
-    const status = withInventory({}, { kind: 'inventory', claimed: total, unclaimed: total, trash, largest }, [])
+    const unreadable = { directories: Number.MAX_SAFE_INTEGER, first: largest.map(({ name }) => name) }
+    const inventory = { kind: 'inventory', claimed: total, unclaimed: total, trash, largest, unreadable } as const
+    const status = withInventory({}, inventory, [])
     const name = `inventory-of-${scene.namespace}`
     const object = await scene.nodes.create({ ...vmSnapshotNodeKind, metadata: { name } })
     const path = `/apis/vmsnapshot.io/v1alpha1/vmsnapshotnodes/${name}/status`

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Disk, Inventory } from '../../src/snapshot/disk.ts'
+import { InventoryWalk } from '../../src/snapshot/inventory.ts'
 import { openDisk } from '../../src/snapshot/pool.ts'
 import { TestBaseDir } from '../support/base-dir.ts'
 import { writeSnapshot, writeTemplate } from '../support/sample-snapshots.ts'
@@ -126,6 +127,28 @@ describe('an inventory', () => {
     })()
     expect((await counting).unclaimed.directories).toBe(4_000)
     expect(answered).toBeGreaterThan(2)
+  })
+
+  test('is told around a directory that cannot be read, which keeps the age of what lies below', () => {
+    writeSnapshot(base.path, 'whole')
+    writeSnapshot(base.path, 'broken/below')
+    const firstSeen = new Map(['broken/below', 'gone', 'whole'].map((name) => [name, 1_000]))
+    const walk = new InventoryWalk({ claimed: new Set(), firstSeen, nowMs: 2_000, limit: 3 })
+    using real = base.open()
+    const failed = Object.assign(new Error('EIO'), { code: 'EIO', syscall: 'open' })
+    const descend: typeof real.root.descend = (place) => {
+      if (place.join() === 'broken') throw failed
+      return real.root.descend(place)
+    }
+    const found = walk.run({ root: { descend } } as typeof real, Number.POSITIVE_INFINITY)
+    expect(found).toMatchObject({
+      unclaimed: { directories: 1 },
+      unreadable: { directories: 1, first: ['broken: the disk cannot be read or written (EIO)'] },
+    })
+    expect([...firstSeen]).toEqual([
+      ['broken/below', 1_000],
+      ['whole', 1_000],
+    ])
   })
 
   test('of another storage is none', async () => {
