@@ -20,7 +20,7 @@ import { type LightAgent, LightAgents } from '../test/support/light-agents.ts'
 import { until } from '../test/support/until.ts'
 import { CountingRelay } from './counting-relay.ts'
 import { rounded } from './figures.ts'
-import { imageEnvironment } from './image-environment.ts'
+import { podEnvironment } from './image-environment.ts'
 import { Running } from './running.ts'
 import { Watched } from './watched.ts'
 
@@ -151,11 +151,11 @@ async function startAgent(name: string): Promise<LightAgent> {
 /** Resolves once it leads. */
 async function start(): Promise<Running> {
   const token = await cluster.kubectl(['create', 'token', 'vmsnapshot-controller', '-n', 'vmsnapshot-system'])
-  const image = { ...imageEnvironment(), ...(values.node === undefined ? {} : { NODE_OPTIONS: values.node }) }
   const env = {
     KUBECONFIG: cluster.writeKubeconfig('controller', token.trim()),
     LISTEN_ADDRESS: '127.0.0.1:0',
-    ...image,
+    ...podEnvironment('controller'),
+    ...(values.node === undefined ? {} : { NODE_OPTIONS: values.node }),
   }
   const logFile = join(directory, `controller-${++started}.log`)
   const controller = new Running(process.execPath, [join(directory, 'dist', 'main.js'), 'controller'], env, logFile)

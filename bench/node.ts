@@ -8,12 +8,10 @@ import { Client } from '../src/kube/resource.ts'
 import type { Cluster } from '../test/controlplane/cluster.ts'
 import { writeTemplate } from '../test/support/sample-snapshots.ts'
 import { writeDirectories } from './directories.ts'
-import { imageEnvironment } from './image-environment.ts'
+import { podEnvironment } from './image-environment.ts'
 import { Running } from './running.ts'
 
 const creators = 8
-/** What Node takes of the memory limit of 256 MiB that the chart sets; without one it would take a share of the machine's. */
-const podHeap = '--max-old-space-size=128'
 /** Many agents run on one machine here. */
 const LISTEN_ADDRESS = '127.0.0.1:0'
 
@@ -54,13 +52,11 @@ export class BenchNode {
     return readdirSync(this.baseDir).filter((entry) => this.names.includes(entry))
   }
 
-  /** Our agent from the bundle in `dist`, with the environment of the image and the heap of the chart's Pod but for what `env` says. */
+  /** Our agent from the bundle in `dist`, with the environment of the chart's Pod but for what `env` says. */
   start(dist: string, flags: readonly string[] = [], env: Readonly<Record<string, string>> = {}): Running {
     const own = { NODE_NAME: this.name, BASE_DIR: this.baseDir, KUBECONFIG: this.kubeconfig, LISTEN_ADDRESS }
-    const image = imageEnvironment()
-    const NODE_OPTIONS = `${image.NODE_OPTIONS} ${podHeap}`
     const args = [join(dist, 'main.js'), 'agent', ...flags]
-    return new Running(process.execPath, args, { ...image, NODE_OPTIONS, ...own, ...env }, this.logFile)
+    return new Running(process.execPath, args, { ...podEnvironment('agent'), ...own, ...env }, this.logFile)
   }
 
   async createObjects(connection: Connection): Promise<void> {
