@@ -164,12 +164,23 @@ export class Directory {
 
   /** A new file, in its place only when it is whole on disk. Throws EEXIST. */
   createFile(name: EntryName, content: string): void {
-    const fd = openSync(this.#path(name), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600)
+    const fd = this.createToSync(name, content)
     try {
-      writeSync(fd, content)
       fsyncSync(fd)
     } finally {
       closeSync(fd)
+    }
+  }
+
+  /** A new file that may not be on disk yet: its descriptor, to be synced and closed. Throws EEXIST. */
+  createToSync(name: EntryName, content: string): number {
+    const fd = openSync(this.#path(name), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600)
+    try {
+      writeSync(fd, content)
+      return fd
+    } catch (error) {
+      closeSync(fd)
+      throw error
     }
   }
 
@@ -229,12 +240,23 @@ export class Directory {
 
   /** Makes renames and unlinks in it survive a power cut. */
   sync(): void {
-    const fd = openSync(this.#self, O_RDONLY | O_DIRECTORY)
+    const fd = this.openToSync()
     try {
       fsyncSync(fd)
     } finally {
       closeSync(fd)
     }
+  }
+
+  /** A descriptor of its own, to be synced and closed. */
+  openToSync(): number {
+    return openSync(this.#self, O_RDONLY | O_DIRECTORY)
+  }
+
+  /** The same for the same directory, as long as it is open; with its path, since some file systems make inode numbers up. */
+  get print(): string {
+    const { dev, ino } = this.stat()
+    return `${dev} ${ino} ${this.currentPath()}`
   }
 
   /** Where it stands at present, links resolved: as the kernel names it, also after somebody renamed it. */

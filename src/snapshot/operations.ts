@@ -11,6 +11,7 @@ import { MountedBelowError, type PurgeCount } from './purge.ts'
 import { RecentTemplates } from './recent-templates.ts'
 import * as removal from './remove.ts'
 import type { ProblemCode, Report } from './report.ts'
+import { Syncer } from './syncer.ts'
 import { Trash } from './trash.ts'
 
 /** Of a walk over everything: a change on disk is to be in status in less time than people notice. */
@@ -27,7 +28,10 @@ export interface OperationOptions {
   readonly sliceMs?: number | undefined
 }
 
-export function operations({ baseDir, settleTimeMs, owner, runningDir, sliceMs = 200 }: OperationOptions) {
+export function operations(
+  { baseDir, settleTimeMs, owner, runningDir, sliceMs = 200 }: OperationOptions,
+  syncer = new Syncer(),
+) {
   const cache = new LookCache()
   const lock = new BaseLock(owner)
   const templates = new RecentTemplates()
@@ -38,6 +42,17 @@ export function operations({ baseDir, settleTimeMs, owner, runningDir, sliceMs =
 
   const onStorage = <T>(storageID: string, run: (base: BaseDirectory) => T) =>
     on(openStorage(baseDir, storageID, lock), run)
+  /** For steps that wait for a sync: worker.ts has another operation done meanwhile. */
+  const inSteps = async <T>(storageID: string, run: (base: BaseDirectory) => Promise<T>) => {
+    const base = openStorage(baseDir, storageID, lock)
+    if (!(base instanceof BaseDirectory)) return base
+    using opened = base
+    try {
+      return await run(opened)
+    } catch (error) {
+      return failureOf(error, baseDir)
+    }
+  }
   const onWhatIsThere = <T>(run: (base: BaseDirectory) => T) => on(BaseDirectory.open(baseDir), run)
 
   function on<T>(base: BaseDirectory | Failed, run: (base: BaseDirectory) => T): T | Failed {
@@ -65,7 +80,7 @@ export function operations({ baseDir, settleTimeMs, owner, runningDir, sliceMs =
       if (storage.kind !== 'ready') lock.leave()
       return storage
     },
-    /** the one operation that waits, for the answer of whoever has it */
+    /** waits for the answer of whoever has it */
     lock: async (storageID: string): Promise<Lock> => {
       const base = openStorage(baseDir, storageID)
       if (!(base instanceof BaseDirectory)) return base
@@ -97,22 +112,23 @@ export function operations({ baseDir, settleTimeMs, owner, runningDir, sliceMs =
     checkRemovable: (target: RemovalTarget) =>
       onStorage(target.storageID, (base) => removal.checkRemovable(base, target, inUse, templates.userOf)),
     stage: (target: RemovalTarget, notAfter: bigint) =>
-      onStorage(target.storageID, (base) => removal.stage(base, target, notAfter, inUse)),
+      inSteps(target.storageID, (base) => removal.stage(base, target, notAfter, inUse, { syncer, templates })),
     unstage: (target: RemovalTarget) => onStorage(target.storageID, (base) => removal.unstage(base, target)),
-    bury: (target: RemovalTarget) => onStorage(target.storageID, (base) => removal.bury(base, target)),
+    bury: (target: RemovalTarget) => inSteps(target.storageID, (base) => removal.bury(base, target, syncer)),
     /** `done: false`: the slice is over, there is more */
     purge: (target: RemovalTarget) =>
-      onStorage(target.storageID, (base) => {
+      inSteps(target.storageID, async (base) => {
         const count: PurgeCount = { bytes: 0, files: 0 }
-        const done = removal.purge(base, target, count, sliceMs)
+        const done = await removal.purge(base, target, count, sliceMs, syncer)
         return { kind: 'slice' as const, done, ...count }
       }),
     prove: (target: RemovalTarget) => onStorage(target.storageID, (base) => removal.prove(base, target)),
     /** unfinished: the slice is over, there is more */
-    recover: (storageID: string, finished: readonly string[]): Recovered | Unfinished | Failed =>
-      onStorage(storageID, (base) => {
+    recover: (storageID: string, finished: readonly string[]): Promise<Recovered | Unfinished | Failed> =>
+      inSteps(storageID, async (base) => {
         const all = new Set(finished)
-        return removal.recover(base, sliceMs, all) ?? { kind: 'unfinished' as const, finished: [...all] }
+        const recovered = await removal.recover(base, sliceMs, all, syncer)
+        return recovered ?? { kind: 'unfinished' as const, finished: [...all] }
       }),
     /** with `request` a new walk, without it the next slice of the one that is under way */
     inventory: (storageID: string, request?: InventoryRequest): Inventory | { readonly kind: 'walking' } | Failed => {

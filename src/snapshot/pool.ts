@@ -1,12 +1,12 @@
-// The Disk behind a worker thread: one call at a time, a deadline on each. A worker that does not come back from a system call is left
-// behind and another takes its place, so that a hung file system makes verdicts Unknown and nothing else.
+// The Disk behind a worker thread: one call at a time, and others while one waits for its sync; a deadline on each. A worker that does not come
+// back from a system call is left behind and another takes its place, so that a hung file system makes verdicts Unknown and nothing else.
 import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import type { Disk, Failed, InventoryRequest, PurgeOptions, Recovered, RemovalTarget } from './disk.ts'
 import { answerMs } from './lock.ts'
 import type { OperationOptions, Operations } from './operations.ts'
 import type { Unwatched } from './watch.ts'
-import type { FromWorker, ToWorker } from './worker.ts'
+import type { FromWorker, ToWorker, WorkerOptions } from './worker.ts'
 
 export interface DiskOptions extends OperationOptions {
   readonly deadlineMs: number
@@ -19,6 +19,8 @@ export interface DiskOptions extends OperationOptions {
 /** So many workers may hang at once, 11 MB each; beyond that every call fails at once. */
 const maxHung = 4
 const endMs = 1_000
+/** They find the whole trash and the lock at rest: no removal waits for a sync meanwhile. */
+const alone: ReadonlySet<string> = new Set<keyof Operations>(['storage', 'lock', 'mark', 'unstage', 'recover'])
 
 export function openDisk(options: DiskOptions): Disk {
   return new WorkerDisk(options)
@@ -28,14 +30,23 @@ interface Call {
   readonly id: number
   readonly method: keyof Operations
   readonly args: readonly unknown[]
+  /** the tree of directories that no other call is in before this one has ended; undefined: it only reads, wherever it is */
+  readonly tree: string | undefined
   readonly resolve: (value: unknown) => void
   readonly reject: (error: unknown) => void
+}
+
+interface Begun {
+  readonly call: Call
+  readonly timer: NodeJS.Timeout
 }
 
 class WorkerDisk implements Disk {
   readonly #options: DiskOptions
   readonly #queue: Call[] = []
-  #running: { readonly call: Call; readonly timer: NodeJS.Timeout } | undefined
+  /** the worker has them, by ID: the one it is at, and those that wait */
+  readonly #begun = new Map<number, Begun>()
+  #running: Call | undefined
   #worker: Worker | undefined
   #watched: readonly string[] = []
   #hung = 0
@@ -137,7 +148,7 @@ class WorkerDisk implements Disk {
     ...args: Parameters<Operations[M]>
   ): Promise<Awaited<ReturnType<Operations[M]>> | Failed> {
     const { promise, resolve, reject } = Promise.withResolvers<unknown>()
-    this.#queue.push({ id: this.#nextID++, method, args, resolve, reject })
+    this.#queue.push({ id: this.#nextID++, method, args, tree: treeOf(method, args), resolve, reject })
     this.#next()
     return promise as Promise<Awaited<ReturnType<Operations[M]>> | Failed>
   }
@@ -145,7 +156,7 @@ class WorkerDisk implements Disk {
   /** The deadline of a call begins when the worker gets it. */
   #next(): void {
     if (this.#running !== undefined) return
-    const call = this.#queue.shift()
+    const call = this.#take()
     if (call === undefined) return
     if (this.#worker === undefined && this.#hung >= maxHung) {
       call.resolve(timedOut(`${maxHung} earlier calls below ${this.baseDir} have not come back yet`))
@@ -153,9 +164,24 @@ class WorkerDisk implements Disk {
       return
     }
     const deadlineMs = this.#options.deadlineMs + (call.method === 'lock' ? answerMs : 0)
-    const timer = setTimeout(() => this.#abandon(call), deadlineMs)
-    this.#running = { call, timer }
+    const timer = setTimeout(() => this.#abandon(call.method), deadlineMs)
+    this.#begun.set(call.id, { call, timer })
+    this.#running = call
     this.#send({ kind: 'call', id: call.id, method: call.method, args: call.args })
+  }
+
+  /** The first that may begin. None overtakes one of its own tree, or one that is to be alone. */
+  #take(): Call | undefined {
+    const trees = new Set([...this.#begun.values()].map(({ call }) => call.tree))
+    for (const [index, call] of this.#queue.entries()) {
+      const mayBegin = alone.has(call.method)
+        ? index + this.#begun.size === 0
+        : call.tree === undefined || !trees.has(call.tree)
+      if (mayBegin) return this.#queue.splice(index, 1)[0]
+      if (alone.has(call.method)) return undefined
+      trees.add(call.tree)
+    }
+    return undefined
   }
 
   #send(message: ToWorker): void {
@@ -167,7 +193,14 @@ class WorkerDisk implements Disk {
     const { baseDir, settleTimeMs, owner, runningDir, sliceMs } = this.#options
     const url = new URL(`./worker${extname(import.meta.url)}`, import.meta.url)
     const worker = new Worker(url, {
-      workerData: { baseDir, settleTimeMs, owner, runningDir, sliceMs } satisfies OperationOptions,
+      workerData: {
+        baseDir,
+        settleTimeMs,
+        owner,
+        runningDir,
+        sliceMs,
+        syncsHere: this.#hung > 0,
+      } satisfies WorkerOptions,
     })
     // A pending call keeps the process alive by its timer; an idle worker must not.
     worker.unref()
@@ -185,6 +218,9 @@ class WorkerDisk implements Disk {
       case 'unwatched':
         this.#options.onUnwatched(message.unwatched)
         return
+      case 'waits':
+        this.#letOthersIn(message.id)
+        return
       default:
         this.#settle(message.id, (call) =>
           message.kind === 'answer' ? call.resolve(message.value) : call.reject(message.error),
@@ -192,31 +228,54 @@ class WorkerDisk implements Disk {
     }
   }
 
-  /** An answer that comes after its deadline finds nobody. */
-  #settle(id: number, how: (call: Call) => void): void {
-    if (this.#running?.call.id !== id) return
-    const { call, timer } = this.#running
-    clearTimeout(timer)
+  #letOthersIn(id: number): void {
+    if (this.#running?.id !== id || alone.has(this.#running.method)) return
     this.#running = undefined
-    how(call)
     this.#next()
   }
 
-  #abandon(call: Call): void {
+  /** An answer that comes after its deadline finds nobody. */
+  #settle(id: number, how: (call: Call) => void): void {
+    const begun = this.#begun.get(id)
+    if (begun === undefined) return
+    this.#end(begun, how)
+    this.#next()
+  }
+
+  #end({ call, timer }: Begun, how: (call: Call) => void): void {
+    clearTimeout(timer)
+    this.#begun.delete(call.id)
+    if (this.#running === call) this.#running = undefined
+    how(call)
+  }
+
+  /** All that the worker has not answered end with it. */
+  #endAll(how: (call: Call) => void): void {
+    for (const begun of [...this.#begun.values()]) this.#end(begun, how)
+    this.#next()
+  }
+
+  #abandon(method: string): void {
     const worker = this.#worker
     this.#worker = undefined
     this.#hung++
     // Ends at the next line of JavaScript after the system call: what hung in a rename gets no further than that rename.
     worker?.terminate().then(() => this.#hung--)
-    const message = `${this.baseDir}: the file system did not answer ${call.method} within ${this.#options.deadlineMs} ms`
-    this.#settle(call.id, ({ resolve }) => resolve(timedOut(message)))
+    const message = `${this.baseDir}: the file system did not answer ${method} within ${this.#options.deadlineMs} ms`
+    this.#endAll(({ resolve }) => resolve(timedOut(message)))
   }
 
   #died(worker: Worker, error: unknown): void {
     if (this.#worker !== worker) return
     this.#worker = undefined
-    if (this.#running !== undefined) this.#settle(this.#running.call.id, ({ reject }) => reject(error))
+    this.#endAll(({ reject }) => reject(error))
   }
+}
+
+/** Two names can only lie in one another when their first segments agree. */
+function treeOf(method: keyof Operations, [first]: readonly unknown[]): string | undefined {
+  if (method === 'inventory' || alone.has(method)) return undefined
+  return String((first as Partial<RemovalTarget>).name ?? first).split('/', 1)[0]
 }
 
 function timedOut(message: string): Failed {

@@ -36,13 +36,13 @@ export function blockOf(
   if (entries.length > 0 && !entries.some(isSnapshotEntry)) {
     return blocked('NotASnapshot', `${path} is not empty and holds no snapshot file`)
   }
-  return entries.some((entry) => nameOf(entry) === ROOTFS_FILE) ? templateBlock(base, path, userOf) : undefined
+  if (!entries.some((entry) => nameOf(entry) === ROOTFS_FILE)) return undefined
+  const image = `${path}/${ROOTFS_FILE}`
+  return templateBlock(base, image, userOf(base, image))
 }
 
-/** A CoW file is worthless without the exact image below it. */
-function templateBlock(base: BaseDirectory, path: string, userOf: TemplateUser): DiskBlock | undefined {
-  const image = `${path}/${ROOTFS_FILE}`
-  const user = userOf(base, image)
+/** A CoW file is worthless without the exact image below it. `user`: what a TemplateUser says. */
+export function templateBlock(base: BaseDirectory, image: string, user: string | undefined): DiskBlock | undefined {
   if (user === undefined) return undefined
   return blocked('BaseTemplateInUse', `${image} is the base template of ${base.path}/${user}`)
 }

@@ -5,10 +5,17 @@ import { type Directory, identityOf, sameIdentity } from './descriptor.ts'
 import type { DiskBlock, Recovered, RemovalTarget } from './disk.ts'
 import { errnoOf } from './problem.ts'
 import { emptyDirectory, type PurgeCount } from './purge.ts'
-import { blockOf, type InUse, type TemplateUser } from './removable.ts'
+import { RecentTemplates } from './recent-templates.ts'
+import { blockOf, type InUse, type TemplateUser, templateBlock } from './removable.ts'
+import { Syncer } from './syncer.ts'
 import { type Grave, placeOf, siblingGrave, Trash, type TrashEntry } from './trash.ts'
 
 export type Staged = { readonly kind: 'staged' | 'absent' | 'expired' } | DiskBlock
+/** What removals under way share. */
+export interface Shared {
+  readonly syncer?: Syncer
+  readonly templates?: RecentTemplates
+}
 type Names = Pick<RemovalTarget, 'uid' | 'name'>
 
 /** Rule 6 on the recorded directory as it stands under its name, and what waits in the trash for that name. Another directory has nothing to fear. */
@@ -19,8 +26,8 @@ export function checkRemovable(
   userOf?: TemplateUser,
 ): { readonly kind: 'removable' } | DiskBlock {
   using trash = Trash.open(base)
-  const [pending] = trash?.pendingAround(target.name) ?? []
-  if (pending !== undefined) return waitsInTrash(base, target, pending)
+  const waiting = trash && waitingInTrash(base, trash, target)
+  if (waiting !== undefined) return waiting
   const { parents, leaf } = placeOf(target.name)
   using parent = base.root.descend(parents)
   if (parent === undefined || !holds(parent, leaf, target)) return { kind: 'removable' }
@@ -32,53 +39,83 @@ export function checkRemovable(
  * Renames the recorded directory into the trash and looks again; on any difference it goes back.
  * `notAfter`: process.hrtime.bigint() after which nothing is renamed any more.
  */
-export function stage(base: BaseDirectory, target: RemovalTarget, notAfter: bigint, inUse: InUse): Staged {
+export async function stage(
+  base: BaseDirectory,
+  target: RemovalTarget,
+  notAfter: bigint,
+  inUse: InUse,
+  { syncer = new Syncer(), templates = new RecentTemplates() }: Shared = {},
+): Promise<Staged> {
   const { parents, leaf } = placeOf(target.name)
   base.assertLocked()
   using trash = Trash.ensure(base)
-  const [pending] = trash.pendingAround(target.name)
-  if (pending !== undefined) return waitsInTrash(base, target, pending)
+  {
+    using parent = base.root.descend(parents)
+    const why = whyNotIn(parent, base, trash, target)
+    if (why === absent) await syncDead(trash, target, syncer)
+    if (why !== undefined) return why
+  }
+  await trash.recordName(target.uid, target.name, syncer)
+  // Other removals went on meanwhile, and whoever else there is: nothing that was looked at before the sync counts any more.
+  base.assertLocked()
   using parent = base.root.descend(parents)
-  if (parent === undefined || !holds(parent, leaf, target)) return { kind: 'absent' }
-  trash.recordName(target.uid, target.name)
-  if (process.hrtime.bigint() >= notAfter) {
+  const why = whyNotIn(parent, base, trash, target) ?? (process.hrtime.bigint() < notAfter ? undefined : expired)
+  if (why !== undefined || parent === undefined) {
     trash.forgetName(target.uid)
-    return { kind: 'expired' }
+    return why ?? absent
   }
   base.assertLocked()
   // Crash from here to bury: the start-up rule renames it back.
   const grave = renameAway(parent, leaf, trash, target.uid)
-  const difference = differenceIn(grave, base, target, inUse)
+  await Promise.all([syncer.directory(grave.directory), syncer.directory(parent)])
+  const difference = await differenceIn(grave, base, target, inUse, templates)
   if (difference === undefined) return { kind: 'staged' }
   const back = unstage(base, target)
   return back.kind === 'restored' ? difference : back
 }
 
+const absent: Staged = { kind: 'absent' }
+const expired: Staged = { kind: 'expired' }
+
+/** What speaks against the rename: something that waits for the name, or that the recorded directory is not there. */
+function whyNotIn(parent: Directory | undefined, base: BaseDirectory, trash: Trash, target: RemovalTarget) {
+  const isThere = parent !== undefined && holds(parent, placeOf(target.name).leaf, target)
+  return waitingInTrash(base, trash, target) ?? (isThere ? undefined : absent)
+}
+
 function renameAway(parent: Directory, leaf: string, trash: Trash, uid: string): Grave {
-  let grave = trash.grave(uid)
+  const grave = trash.grave(uid)
   try {
     parent.rename(leaf, grave.directory, grave.pendingName)
+    return grave
   } catch (error) {
     if (errnoOf(error) !== 'EXDEV') {
       trash.forgetName(uid)
       throw error
     }
-    grave = siblingGrave(parent, uid)
-    parent.rename(leaf, grave.directory, grave.pendingName)
   }
-  grave.directory.sync()
-  parent.sync()
-  return grave
+  const beside = siblingGrave(parent, uid)
+  parent.rename(leaf, beside.directory, beside.pendingName)
+  return beside
 }
 
-function differenceIn(grave: Grave, base: BaseDirectory, target: RemovalTarget, inUse: InUse): DiskBlock | undefined {
-  const { directory, pendingName } = grave
+async function differenceIn(
+  { directory, pendingName }: Grave,
+  base: BaseDirectory,
+  target: RemovalTarget,
+  inUse: InUse,
+  templates: RecentTemplates,
+): Promise<DiskBlock | undefined> {
   if (!holds(directory, pendingName, target)) {
     const message = `${base.path}/${target.name} was replaced while it was being removed`
     return { kind: 'blocked', code: 'IdentityChanged', message }
   }
   using staged = directory.openDirectory(pendingName)
-  return blockOf(staged, base, target.name, inUse)
+  const images: string[] = []
+  const block = blockOf(staged, base, target.name, inUse, (_, image) => void images.push(image))
+  const [image] = images
+  if (block !== undefined || image === undefined) return block
+  return templateBlock(base, image, await templates.userNow(base, image))
 }
 
 /** Puts the directory back under its name. A name that is taken meanwhile is not touched. */
@@ -86,8 +123,7 @@ export function unstage(base: BaseDirectory, { uid, name }: Names): { readonly k
   base.assertLocked()
   const { parents, leaf } = placeOf(name)
   using trash = Trash.ensure(base)
-  const isPending = trash.inGraves({ uid, name }, (grave) => grave.directory.statOf(grave.pendingName)) !== undefined
-  if (!isPending) return { kind: 'restored' }
+  if (!trash.holds({ uid, name }, 'pendingName')) return { kind: 'restored' }
   using parent = ensure(base.root, parents)
   if (parent === undefined || parent.statOf(leaf) !== undefined) {
     return nameTaken(`${base.path}/${name} is taken; the directory of that name waits in the trash as ${uid}`)
@@ -102,11 +138,10 @@ export function unstage(base: BaseDirectory, { uid, name }: Names): { readonly k
   return { kind: 'restored' }
 }
 
-function inPendingGrave(trash: Trash, entry: TrashEntry, run: (grave: Grave) => void): void {
-  trash.inGraves(entry, (grave) => {
-    if (grave.directory.statOf(grave.pendingName) === undefined) return undefined
-    run(grave)
-    return true
+/** The answer of `run` where there is a pending one. */
+function inPendingGrave<T>(trash: Trash, entry: TrashEntry, run: (grave: Grave) => T): T | undefined {
+  return trash.inGraves(entry, (grave) => {
+    return grave.directory.statOf(grave.pendingName) === undefined ? undefined : run(grave)
   })
 }
 
@@ -126,35 +161,56 @@ function ensure(root: Directory, segments: readonly string[]): Directory | undef
 }
 
 /** The point of no return. */
-export function bury(base: BaseDirectory, { uid, name }: Names): { readonly kind: 'buried' } {
+export async function bury(
+  base: BaseDirectory,
+  { uid, name }: Names,
+  syncer = new Syncer(),
+): Promise<{ readonly kind: 'buried' }> {
   base.assertLocked()
   using trash = Trash.ensure(base)
-  inPendingGrave(trash, { uid, name }, (grave) => {
+  await inPendingGrave(trash, { uid, name }, (grave) => {
     grave.directory.rename(grave.pendingName, grave.directory, grave.deadName)
-    grave.directory.sync()
+    return syncer.directory(grave.directory)
   })
   return { kind: 'buried' }
 }
 
+/** Before it is emptied by somebody who has not buried it: the sync may have failed, or the process ended before it. */
+function syncDead(trash: Trash, entry: TrashEntry, syncer: Syncer): Promise<void> | undefined {
+  return trash.inGraves(entry, ({ directory, deadName }) => {
+    return directory.statOf(deadName) === undefined ? undefined : syncer.directory(directory)
+  })
+}
+
 /** One slice of the removal of what was buried: true when nothing of it is left. Adds to `count`. */
-export function purge(base: BaseDirectory, entry: TrashEntry, count: PurgeCount, sliceMs: number): boolean {
+export async function purge(
+  base: BaseDirectory,
+  entry: TrashEntry,
+  count: PurgeCount,
+  sliceMs: number,
+  syncer = new Syncer(),
+): Promise<boolean> {
   using trash = Trash.open(base)
   if (trash === undefined) return true
-  const isDone = trash.inGraves(entry, (grave) => purgeIn(grave, count, sliceMs)) ?? true
-  if (isDone && !trash.content().pending.some(({ uid }) => uid === entry.uid)) trash.forgetName(entry.uid)
+  const isDone = (await trash.inGraves(entry, (grave) => purgeIn(grave, count, sliceMs, syncer))) ?? true
+  if (isDone && !trash.holds(entry, 'pendingName')) {
+    base.assertLocked()
+    trash.forgetName(entry.uid)
+  }
   return isDone
 }
 
-function purgeIn({ directory, deadName }: Grave, count: PurgeCount, sliceMs: number): boolean | undefined {
+/** undefined: it does not lie there. */
+function purgeIn(grave: Grave, count: PurgeCount, sliceMs: number, syncer: Syncer): Promise<boolean> | undefined {
+  const { directory, deadName } = grave
   if (directory.statOf(deadName) === undefined) return undefined
   {
     using dead = directory.openDirectory(deadName)
-    if (!emptyDirectory(dead, count, { until: performance.now() + sliceMs })) return false
+    if (!emptyDirectory(dead, count, { until: performance.now() + sliceMs })) return Promise.resolve(false)
   }
   directory.removeDirectory(deadName)
   count.files++
-  directory.sync()
-  return true
+  return syncer.directory(directory).then(() => true)
 }
 
 export type Proof = { readonly kind: 'gone' } | { readonly kind: 'present'; readonly where: string }
@@ -163,8 +219,8 @@ export type Proof = { readonly kind: 'gone' } | { readonly kind: 'present'; read
 export function prove(base: BaseDirectory, target: RemovalTarget): Proof {
   const { parents, leaf } = placeOf(target.name)
   using trash = Trash.open(base)
-  const { pending = [], dead = [] } = trash?.content() ?? {}
-  const left = trash?.pendingAround(target.name)[0] ?? [...pending, ...dead].find(({ uid }) => uid === target.uid)
+  const isOwnLeft = trash?.holds(target, 'pendingName') || trash?.holds(target, 'deadName')
+  const left = isOwnLeft ? target : trash?.pendingAround(target.name)[0]
   if (left !== undefined) return { kind: 'present', where: `the trash, as ${left.uid}` }
   using parent = base.root.descend(parents)
   if (parent !== undefined && holds(parent, leaf, target)) {
@@ -180,7 +236,12 @@ function holds(parent: Directory, name: string, { identity }: RemovalTarget): bo
 }
 
 /** One slice of the start-up rule: the answer once everything is in order, undefined while there is more to remove. */
-export function recover(base: BaseDirectory, sliceMs: number, finished: Set<string>): Recovered | undefined {
+export async function recover(
+  base: BaseDirectory,
+  sliceMs: number,
+  finished: Set<string>,
+  syncer = new Syncer(),
+): Promise<Recovered | undefined> {
   using trash = Trash.open(base)
   if (trash === undefined) return { kind: 'recovered', finished: [...finished], restored: [], nameTaken: [] }
   const { pending, dead, nameOnly } = trash.content()
@@ -189,7 +250,8 @@ export function recover(base: BaseDirectory, sliceMs: number, finished: Set<stri
   for (const uid of nameOnly) trash.forgetName(uid)
   for (const entry of dead) {
     finished.add(entry.uid)
-    if (!purge(base, entry, { bytes: 0, files: 0 }, sliceMs)) return undefined
+    await syncDead(trash, entry, syncer)
+    if (!(await purge(base, entry, { bytes: 0, files: 0 }, sliceMs, syncer))) return undefined
   }
   const restored: string[] = []
   const nameTaken: { uid: string; name: string }[] = []
@@ -202,8 +264,9 @@ export function recover(base: BaseDirectory, sliceMs: number, finished: Set<stri
   return { kind: 'recovered', finished: [...finished], restored, nameTaken }
 }
 
-function waitsInTrash(base: BaseDirectory, { name }: Names, { uid }: TrashEntry): DiskBlock {
-  return nameTaken(`${base.path}/${name} waits for ${uid} in the trash`)
+function waitingInTrash(base: BaseDirectory, trash: Trash, { name }: Names): DiskBlock | undefined {
+  const [pending] = trash.pendingAround(name)
+  return pending && nameTaken(`${base.path}/${name} waits for ${pending.uid} in the trash`)
 }
 
 function nameTaken(message: string): DiskBlock {

@@ -5,6 +5,7 @@ import type { BaseDirectory } from './base-directory.ts'
 import { type Directory, textOfName } from './descriptor.ts'
 import { OWN_DIRECTORY, parseName } from './layout.ts'
 import { errnoOf } from './problem.ts'
+import type { Syncer } from './syncer.ts'
 
 export const TRASH_DIRECTORY = 'trash'
 const nameSuffix = '.name'
@@ -60,22 +61,22 @@ export function beganAtMs(trash: Directory, entry: string): number | undefined {
 
 export class Trash {
   readonly directory: Directory
-  readonly #root: Directory
+  readonly #base: BaseDirectory
 
-  private constructor(directory: Directory, root: Directory) {
+  private constructor(directory: Directory, base: BaseDirectory) {
     this.directory = directory
-    this.#root = root
+    this.#base = base
   }
 
   /** undefined: there is none, so nothing lies in it. */
-  static open({ root }: BaseDirectory): Trash | undefined {
-    const directory = root.descend([OWN_DIRECTORY, TRASH_DIRECTORY])
-    return directory === undefined ? undefined : new Trash(directory, root)
+  static open(base: BaseDirectory): Trash | undefined {
+    const directory = base.root.descend([OWN_DIRECTORY, TRASH_DIRECTORY])
+    return directory === undefined ? undefined : new Trash(directory, base)
   }
 
-  static ensure({ root }: BaseDirectory): Trash {
-    using own = root.ensureDirectory(OWN_DIRECTORY)
-    return new Trash(own.ensureDirectory(TRASH_DIRECTORY), root)
+  static ensure(base: BaseDirectory): Trash {
+    using own = base.root.ensureDirectory(OWN_DIRECTORY)
+    return new Trash(own.ensureDirectory(TRASH_DIRECTORY), base)
   }
 
   grave(uid: string): Grave {
@@ -93,7 +94,7 @@ export class Trash {
   /** undefined too where something else than a directory stands in the way: then nothing of ours can lie there. */
   #parentOf(name: string): Directory | undefined {
     try {
-      return this.#root.descend(placeOf(name).parents)
+      return this.#base.root.descend(placeOf(name).parents)
     } catch (error) {
       if (errnoOf(error) === 'ENOTDIR') return undefined
       throw error
@@ -101,6 +102,14 @@ export class Trash {
   }
 
   content(): TrashContent {
+    const entries = this.#entries()
+    const pending = entries.filter((entry) => this.holds(entry, 'pendingName'))
+    const dead = entries.filter((entry) => this.holds(entry, 'deadName'))
+    const found = new Set([...pending, ...dead])
+    return { pending, dead, nameOnly: entries.filter((entry) => !found.has(entry)).map(({ uid }) => uid) }
+  }
+
+  #entries(): readonly TrashEntry[] {
     const names = this.directory
       .entries()
       .map((entry) => textOfName(entry.name))
@@ -109,21 +118,17 @@ export class Trash {
       names.filter((name) => name.endsWith(suffix)).map((name) => name.slice(0, -suffix.length))
     const here = names.filter((name) => !name.endsWith(deadSuffix) && !name.endsWith(nameSuffix))
     const uids = new Set([...here, ...without(deadSuffix), ...without(nameSuffix)])
-    const entries = [...uids].map((uid) => ({ uid, name: this.nameOf(uid) }))
-    const pending = entries.filter((entry) => this.#has(entry, 'pendingName'))
-    const dead = entries.filter((entry) => this.#has(entry, 'deadName'))
-    const found = new Set([...pending, ...dead])
-    return { pending, dead, nameOnly: entries.filter((entry) => !found.has(entry)).map(({ uid }) => uid) }
+    return [...uids].map((uid) => ({ uid, name: this.nameOf(uid) }))
   }
 
-  #has(entry: TrashEntry, which: 'pendingName' | 'deadName'): boolean {
-    const found = this.inGraves(entry, (grave) => grave.directory.statOf(grave[which]))
-    return found !== undefined
+  holds(entry: TrashEntry, which: 'pendingName' | 'deadName'): boolean {
+    return this.inGraves(entry, (grave) => grave.directory.statOf(grave[which])) !== undefined
   }
 
   /** Pending entries of the same name, one above it or one below: while there is one, nothing is proven absent or removed there. */
   pendingAround(name: string): readonly TrashEntry[] {
-    return this.content().pending.filter((entry) => entry.name === undefined || isRelated(entry.name, name))
+    const related = this.#entries().filter((entry) => entry.name === undefined || isRelated(entry.name, name))
+    return related.filter((entry) => this.holds(entry, 'pendingName'))
   }
 
   nameOf(uid: string): string | undefined {
@@ -138,19 +143,21 @@ export class Trash {
     }
   }
 
-  /** Before the rename, so that no entry is ever without the way back. */
-  recordName(uid: string, name: string): void {
-    if (this.nameOf(uid) === name) return
+  /** Before the rename, so that no entry is ever without the way back. What an attempt before this one left may never have come to disk. */
+  async recordName(uid: string, name: string, syncer: Syncer): Promise<void> {
+    const { directory } = this
     this.forgetName(uid)
     try {
-      this.directory.createFile(uid + nameSuffix, name)
+      const file = directory.createToSync(uid + nameSuffix, name)
+      await Promise.all([syncer.file(file), syncer.directory(directory)])
     } catch (error) {
-      if (errnoOf(error) !== 'ENOSPC' || this.directory.statOf(reserveName) === undefined) throw error
+      if (errnoOf(error) !== 'ENOSPC' || directory.statOf(reserveName) === undefined) throw error
+      this.#base.assertLocked()
       // What the reserve frees XFS gives out some time later only; its own first block and its inode are there at once.
-      this.directory.overwrite(reserveName, name)
-      this.directory.rename(reserveName, this.directory, uid + nameSuffix)
+      directory.overwrite(reserveName, name)
+      directory.rename(reserveName, directory, uid + nameSuffix)
+      await syncer.directory(directory)
     }
-    this.directory.sync()
   }
 
   /** A full disk is when people remove most: what a removal itself needs to write is kept free for it. */

@@ -1,13 +1,21 @@
-// The worker thread: runs one operation at a time, synchronously but for the lock, and forwards hints of the directory watch.
+// The worker thread: runs one operation at a time until it waits, which it says, and forwards hints of the directory watch.
 import { parentPort, workerData } from 'node:worker_threads'
 import { type OperationOptions, type Operations, operations } from './operations.ts'
+import { flushHere, Syncer } from './syncer.ts'
 import { DirectoryWatch, type Unwatched } from './watch.ts'
 
 export type ToWorker =
   | { readonly kind: 'call'; readonly id: number; readonly method: keyof Operations; readonly args: readonly unknown[] }
   | { readonly kind: 'watch'; readonly names: readonly string[] }
 
+export type WorkerOptions = OperationOptions & {
+  /** another worker hangs: no more of the threads that a process has for all of its workers may hang with this one */
+  readonly syncsHere: boolean
+}
+
 export type FromWorker =
+  /** for a sync, or somebody's answer: another call may be made meanwhile */
+  | { readonly kind: 'waits'; readonly id: number }
   | { readonly kind: 'answer'; readonly id: number; readonly value: unknown }
   /** a bug: every state of the disk is an answer */
   | { readonly kind: 'thrown'; readonly id: number; readonly error: unknown }
@@ -18,8 +26,9 @@ const port = parentPort
 if (port === null) throw new Error('this file runs as a worker thread only')
 const send = (message: FromWorker) => port.postMessage(message)
 
-const options = workerData as OperationOptions
-const table = operations(options) as Readonly<Record<string, (...args: readonly unknown[]) => unknown>>
+const options = workerData as WorkerOptions
+const syncer = new Syncer(options.syncsHere ? flushHere : undefined)
+const table = operations(options, syncer) as Readonly<Record<string, (...args: readonly unknown[]) => unknown>>
 /** Names that the events of this turn are about: a directory that is emptied brings one for each file. */
 const hinted = new Set<string>()
 const watch = new DirectoryWatch({
@@ -43,7 +52,9 @@ port.on('message', async (message: ToWorker) => {
   }
   const { id, method, args } = message
   try {
-    send({ kind: 'answer', id, value: await table[method]?.(...args) })
+    const value = table[method]?.(...args)
+    if (value instanceof Promise) send({ kind: 'waits', id })
+    send({ kind: 'answer', id, value: await value })
   } catch (error) {
     send({ kind: 'thrown', id, error })
   }

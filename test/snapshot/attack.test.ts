@@ -44,7 +44,7 @@ afterEach(async () => {
 })
 
 /** Made elsewhere and moved into place: what stands at the name may be a link to outside at any moment. */
-function write(): void {
+async function write(): Promise<void> {
   const made = join(disk.root, `made-${written++}`)
   for (const name of ['', 'sub', 'sub/deep']) {
     mkdirSync(join(made, name), { recursive: true })
@@ -52,16 +52,16 @@ function write(): void {
       writeFileSync(join(made, name, file), 'x')
   }
   writeFileSync(join(made, 'snapfile'), sampleSnapfile(4096))
-  attempt(() => {
+  await attempt(() => {
     if (lstatSync(disk.at('snap'), { throwIfNoEntry: false })?.isSymbolicLink()) unlinkSync(disk.at('snap'))
     renameSync(made, disk.at('snap'))
   })
 }
 
 /** System errors are answers of an attacked disk; everything else is a mistake. */
-function attempt(run: () => void): void {
+async function attempt(run: () => void | Promise<void>): Promise<void> {
   try {
-    run()
+    await run()
   } catch (error) {
     if (errnoOf(error) === undefined) throw error
   }
@@ -75,25 +75,25 @@ function expectOutsideUntouched(): void {
   expect(sizes).toEqual(Array(outsideFiles).fill(outsideBytes))
 }
 
-test(`${rounds} removals hurt nothing outside`, () => {
+test(`${rounds} removals hurt nothing outside`, async () => {
   for (let round = 0; round < rounds; round++) {
-    write()
-    attempt(() => local.remove(disk.path, 'snap'))
-    attempt(() => {
+    await write()
+    await attempt(() => local.remove(disk.path, 'snap'))
+    await attempt(async () => {
       using base = disk.open()
       const target = { ...disk.target('snap'), uid: `uid-${round}` }
-      removal.stage(base, target, process.hrtime.bigint() + 1_000_000_000n, () => undefined)
-      removal.bury(base, target)
-      removal.purge(base, target, { bytes: 0, files: 0 }, 1_000)
+      await removal.stage(base, target, process.hrtime.bigint() + 1_000_000_000n, () => undefined)
+      await removal.bury(base, target)
+      await removal.purge(base, target, { bytes: 0, files: 0 }, 1_000)
     })
     expectOutsideUntouched()
   }
 }, 300_000)
 
-test(`${rounds} inspections show nothing of outside`, () => {
-  write()
+test(`${rounds} inspections show nothing of outside`, async () => {
+  await write()
   for (let round = 0; round < rounds; round++) {
-    if (round % 10 === 0) write()
+    if (round % 10 === 0) await write()
     using base = disk.open()
     const report = inspectDirectory(base, 'snap', { settleTimeMs: 0, nowMs: Date.now() })
     if (report.kind === 'directory') expect(report.apparentBytes).toBeLessThan(outsideBytes)

@@ -1,8 +1,11 @@
 // A base directory that a process serves (FUSE): that process stops answering, or dies. The one way to hang every call, reads too.
 import { spawn } from 'node:child_process'
-import { existsSync, mkdirSync } from 'node:fs'
+import { lookup } from 'node:dns/promises'
+import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
+import { stat } from 'node:fs/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import type { Disk } from '../../src/snapshot/disk.ts'
+import { type RemovalOutcome, removeDirectory } from '../../src/agent/removal.ts'
+import type { Disk, RemovalTarget } from '../../src/snapshot/disk.ts'
 import { openDisk } from '../../src/snapshot/pool.ts'
 import { TestBaseDir } from '../support/base-dir.ts'
 import { hasFuse, Mounts, writeSmall } from '../support/mounts.ts'
@@ -45,6 +48,12 @@ function stopFor(seconds: number): Promise<unknown> {
   return new Promise((resolve) => child.once('exit', resolve))
 }
 
+/** As it is seen through the server. */
+function targetOf(name: string): RemovalTarget {
+  const { ino, birthtimeNs } = statSync(`${served}/${name}`, { bigint: true })
+  return { ...local.target(name), identity: { inode: String(ino), bornAt: String(birthtimeNs) } }
+}
+
 const inspect = () => disk.inspect('snap', local.storageID)
 
 describe.skipIf(!hasFuse)('a base directory whose server', () => {
@@ -55,7 +64,7 @@ describe.skipIf(!hasFuse)('a base directory whose server', () => {
       () => inspect(),
       ({ kind }) => kind === 'directory',
     )
-    const goesOn = stopFor(6)
+    const goesOn = stopFor(10)
     await until(
       'it has stopped',
       () => inspect(),
@@ -78,6 +87,46 @@ describe.skipIf(!hasFuse)('a base directory whose server', () => {
       ({ kind }) => kind === 'directory',
     )
     expect(existsSync(local.at('snap', 'snapfile'))).toBe(true)
+  })
+
+  test('stops while removals share their syncs: all time out, Node keeps threads for what else it does, and each directory is whole or gone', async () => {
+    const names = Array.from({ length: 60 }, (_, index) => `going-${index}`)
+    for (const name of names) writeSmall(local.at(name))
+    await until(
+      'the lock is taken',
+      () => disk.lock(local.storageID),
+      ({ kind }) => kind === 'mine',
+    )
+    const targets = names.map((name) => targetOf(name))
+    const files = readdirSync(local.at('snap')).length
+    const notAfter = process.hrtime.bigint() + 60_000_000_000n
+    const steps = { disk, notAfter, isStillAllowed: () => true, purge: {} }
+    const due = [...targets]
+    const outcomes: RemovalOutcome[] = []
+    let goesOn: Promise<unknown> | undefined
+    const removeAll = async () => {
+      for (let target = due.pop(); target !== undefined; target = due.pop()) {
+        outcomes.push(await removeDirectory(target, steps))
+        if (outcomes.length === 10) goesOn = stopFor(10)
+      }
+    }
+    await Promise.all(Array.from({ length: 8 }, removeAll))
+    const told = outcomes.flatMap((outcome) => (outcome.kind === 'unknown' ? [outcome.problem.code] : []))
+    expect(told).toContain('TimedOut')
+    expect(await disk.lock(local.storageID)).toMatchObject({ kind: 'unknown', problem: { code: 'TimedOut' } })
+    // Both are done on the threads that syncs run on.
+    await Promise.all([lookup('localhost'), stat('/')])
+    await goesOn
+    await until(
+      'the lock is taken again',
+      () => disk.lock(local.storageID),
+      ({ kind }) => kind === 'mine',
+    )
+    const left = () => names.map((name) => (existsSync(local.at(name)) ? readdirSync(local.at(name)).length : 0))
+    expect(left().every((count) => count === 0 || count === files)).toBe(true)
+    expect(await disk.recover(local.storageID)).toMatchObject({ kind: 'recovered', nameTaken: [] })
+    expect(left().every((count) => count === 0 || count === files)).toBe(true)
+    expect(local.trash).toEqual([])
   })
 
   test('dies: unknown with the reason, nothing is removed, and another one is as good', async () => {

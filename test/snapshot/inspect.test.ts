@@ -196,10 +196,10 @@ describe('inspectDirectory()', () => {
     expect(inspect('gone/below')).toMatchObject({ kind: 'absent' })
   })
 
-  test('calls nothing absent that waits in the trash', () => {
+  test('calls nothing absent that waits in the trash', async () => {
     writeSnapshot(disk.path, 'group/snap')
     using base = disk.open()
-    removal.stage(base, disk.target('group/snap'), process.hrtime.bigint() + 10_000_000_000n, () => undefined)
+    await removal.stage(base, disk.target('group/snap'), process.hrtime.bigint() + 10_000_000_000n, () => undefined)
     expect(inspect('group/snap')).toMatchObject({ kind: 'unknown', problem: { code: 'TrashNotInOrder' } })
     renameSync(disk.at('group'), disk.at('away'))
     expect(inspect('group')).toMatchObject({ kind: 'unknown' })

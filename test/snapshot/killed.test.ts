@@ -10,39 +10,61 @@ import { TestBaseDir } from '../support/base-dir.ts'
 import { sampleSnapfile } from '../support/sample-snapshots.ts'
 
 const rounds = Number(process.env.KILL_ROUNDS ?? 25)
-const files = 400
 
-test(`${rounds} removals that are killed end whole or gone, and are put in order by the next start`, async () => {
-  using disk = new TestBaseDir()
-  const seen = { whole: 0, gone: 0, ended: 0 }
-  for (let round = 0; round < rounds; round++) {
-    const name = `snap-${round}`
-    write(disk, name)
-    const outcome = await removeAndKill(disk, name)
-    const left = existsSync(disk.at(name)) ? readdirSync(disk.at(name)).length : 0
-    expect([0, files + 1]).toContain(left)
-    seen[outcome === 'ended' ? 'ended' : left === 0 ? 'gone' : 'whole']++
-    using base = disk.open()
-    const recovered = removal.recover(base, 10_000, new Set())
-    expect(recovered).toMatchObject({ kind: 'recovered', nameTaken: [] })
-    const after = existsSync(disk.at(name)) ? readdirSync(disk.at(name)).length : 0
-    // What had not passed the point of no return is back, whole; everything else is gone.
-    expect(after).toBe(recovered?.restored.includes(name) || left > 0 ? files + 1 : 0)
-    expect(disk.trash).toEqual([])
-    rmSync(disk.at(name), { recursive: true, force: true })
-  }
-  console.log(`${rounds} killed removals: ${JSON.stringify(seen)}`)
-}, 600_000)
+/** How many at a time, of how many files, and after which time at most the process is killed, which is about when they would have ended. */
+test.each([
+  [1, 400, 40],
+  [8, 60, 80],
+])(
+  `${rounds} times %i removals that are killed end whole or gone, and are put in order by the next start`,
+  async (inFlight, files, latestMs) => {
+    using disk = new TestBaseDir()
+    const seen = { whole: 0, gone: 0, mixed: 0, ended: 0, restored: 0, finished: 0 }
+    const names = Array.from({ length: inFlight }, (_, index) =>
+      index % 2 === 0 ? `snap-${index}` : `group-${index}/snap`,
+    )
+    const isWhole = (name: string) => filesOf(disk, name) === files + 1
+    for (let round = 0; round < rounds; round++) {
+      for (const name of names) write(disk, name, files)
+      const outcome = await removeAndKill(disk, names, latestMs)
+      for (const name of names) expect([0, files + 1]).toContain(filesOf(disk, name))
+      const stayed = names.filter(isWhole)
+      seen[
+        outcome === 'ended' ? 'ended' : stayed.length === 0 ? 'gone' : stayed.length < inFlight ? 'mixed' : 'whole'
+      ]++
+      using base = disk.open()
+      const recovered = await removal.recover(base, 10_000, new Set())
+      expect(recovered).toMatchObject({ kind: 'recovered', nameTaken: [] })
+      const restored = recovered?.restored ?? []
+      seen.restored += restored.length
+      seen.finished += recovered?.finished.length ?? 0
+      // What had not passed the point of no return is back, whole; everything else is gone.
+      for (const name of names) {
+        expect(filesOf(disk, name)).toBe(restored.includes(name) || stayed.includes(name) ? files + 1 : 0)
+        expect(restored.includes(name) && stayed.includes(name)).toBe(false)
+      }
+      expect(disk.trash).toEqual([])
+      for (const name of names) rmSync(disk.at(name), { recursive: true, force: true })
+    }
+    console.log(`${rounds} times ${inFlight} killed removals: ${JSON.stringify(seen)}`)
+  },
+  3_600_000,
+)
 
-function write(disk: TestBaseDir, name: string): void {
-  mkdirSync(disk.at(name))
+function filesOf(disk: TestBaseDir, name: string): number {
+  return existsSync(disk.at(name)) ? readdirSync(disk.at(name)).length : 0
+}
+
+function write(disk: TestBaseDir, name: string, files: number): void {
+  mkdirSync(disk.at(name), { recursive: true })
   for (let file = 0; file < files; file++) writeFileSync(disk.at(name, `memfile.${file}`), 'x')
   writeFileSync(disk.at(name, 'snapfile'), sampleSnapfile(4096))
 }
 
-async function removeAndKill(disk: TestBaseDir, name: string): Promise<string> {
+async function removeAndKill(disk: TestBaseDir, names: readonly string[], latestMs: number): Promise<string> {
   const script = join(import.meta.dirname, '..', 'support', 'remove-once.ts')
-  const child = spawn(process.execPath, [script, disk.path, JSON.stringify(disk.target(name))], {
+  const targets = names.map((name) => disk.target(name))
+  const child = spawn(process.execPath, [script, disk.path, JSON.stringify(targets)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   let said = ''
@@ -54,7 +76,7 @@ async function removeAndKill(disk: TestBaseDir, name: string): Promise<string> {
   })
   const ended = new Promise((resolve) => child.once('close', resolve))
   await begun
-  await sleep(Math.random() * 25)
+  await sleep(Math.random() * latestMs)
   child.kill('SIGKILL')
   await ended
   return said.trimEnd().split('\n').at(-1) ?? ''

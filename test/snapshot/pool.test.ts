@@ -60,6 +60,52 @@ describe('the disk behind its worker', () => {
     ])
   })
 
+  test('leaves what looks at the whole trash to itself, and lets nothing overtake it or one of its own tree', async () => {
+    const names = ['a', 'b', 'group/c', 'group/d', 'e']
+    for (const name of names) writeSnapshot(base.path, name)
+    const [a, b, c, d, e] = names.map((name) => base.target(name))
+    if (!(a && b && c && d && e)) throw new Error('there are five')
+    const door = disk()
+    await door.lock(base.storageID)
+    const later = process.hrtime.bigint() + 10_000_000_000n
+    const ended: string[] = []
+    const calls: Readonly<Record<string, () => Promise<{ readonly kind: string }>>> = {
+      'stage a': () => door.stage(a, later),
+      'stage b': () => door.stage(b, later),
+      'stage c': () => door.stage(c, later),
+      'look at d': () => door.checkRemovable(d),
+      'unstage a': () => door.unstage(a),
+      'stage e': () => door.stage(e, later),
+      'bury b': () => door.bury(b),
+      recover: () => door.recover(base.storageID),
+      'look at c': () => door.inspect('group/c', base.storageID),
+    }
+    const kinds = await Promise.all(
+      Object.entries(calls).map(async ([name, call]) => {
+        const { kind } = await call()
+        ended.push(name)
+        return kind
+      }),
+    )
+    expect(kinds).toEqual([
+      'staged',
+      'staged',
+      'staged',
+      'removable',
+      'restored',
+      'staged',
+      'buried',
+      'recovered',
+      'directory',
+    ])
+    expect(ended.indexOf('look at d')).toBeGreaterThan(ended.indexOf('stage c'))
+    expect(ended.indexOf('unstage a')).toBe(4)
+    expect(ended.slice(-2)).toEqual(['recover', 'look at c'])
+    expect(existsSync(base.at('b'))).toBe(false)
+    for (const name of ['a', 'group/c', 'group/d', 'e']) expect(existsSync(base.at(name, 'snapfile'))).toBe(true)
+    expect(base.trash).toEqual([])
+  })
+
   test('says how far a purge is, and stops between two slices to be gone on with later', async () => {
     writeSnapshot(base.path, 'snap')
     for (let file = 0; file < 3_000; file++) writeFileSync(base.at('snap', `f${file}`), '')

@@ -16,9 +16,9 @@ afterEach(() => disk[Symbol.dispose]())
 const unused = () => undefined
 const later = () => process.hrtime.bigint() + 10_000_000_000n
 
-function on<T>(run: (base: ReturnType<TestBaseDir['open']>) => T): T {
+async function on<T>(run: (base: ReturnType<TestBaseDir['open']>) => T | Promise<T>): Promise<T> {
   using base = disk.open()
-  return run(base)
+  return await run(base)
 }
 
 const stage = (target: RemovalTarget) => on((base) => removal.stage(base, target, later(), unused))
@@ -28,10 +28,10 @@ const prove = (target: RemovalTarget) => on((base) => removal.prove(base, target
 const recover = () => on((base) => removal.recover(base, 10_000, new Set()))
 const checkRemovable = (target: RemovalTarget) => on((base) => removal.checkRemovable(base, target, unused))
 
-function purge(target: RemovalTarget, sliceMs = 10_000) {
+async function purge(target: RemovalTarget, sliceMs = 10_000) {
   const count = { bytes: 0, files: 0 }
   let slices = 1
-  while (!on((base) => removal.purge(base, target, count, sliceMs))) slices++
+  while (!(await on((base) => removal.purge(base, target, count, sliceMs)))) slices++
   return { ...count, slices }
 }
 
@@ -41,86 +41,88 @@ function snapshot(name = 'snap'): RemovalTarget {
 }
 
 describe('a removal', () => {
-  test('goes rename, look again, point of no return, purge, proof', () => {
+  test('goes rename, look again, point of no return, purge, proof', async () => {
     const target = snapshot('group/snap')
-    expect(checkRemovable(target)).toEqual({ kind: 'removable' })
-    expect(stage(target)).toEqual({ kind: 'staged' })
+    expect(await checkRemovable(target)).toEqual({ kind: 'removable' })
+    expect(await stage(target)).toEqual({ kind: 'staged' })
     expect(existsSync(disk.at('group', 'snap'))).toBe(false)
     expect(disk.trash).toEqual([target.uid, `${target.uid}.name`])
-    expect(prove(target)).toMatchObject({ kind: 'present' })
-    bury(target)
-    bury(target)
+    expect(await prove(target)).toMatchObject({ kind: 'present' })
+    await bury(target)
+    await bury(target)
     expect(disk.trash).toEqual([`${target.uid}.dead`, `${target.uid}.name`])
-    expect(prove(target)).toMatchObject({ kind: 'present' })
-    expect(purge(target)).toMatchObject({ files: 5 })
+    expect(await prove(target)).toMatchObject({ kind: 'present' })
+    expect(await purge(target)).toMatchObject({ files: 5 })
     expect(disk.trash).toEqual([])
-    expect(prove(target)).toEqual({ kind: 'gone' })
+    expect(await prove(target)).toEqual({ kind: 'gone' })
     expect(readdirSync(disk.at('group'))).toEqual([])
   })
 
-  test('can be taken back before the point of no return', () => {
+  test('can be taken back before the point of no return', async () => {
     const target = snapshot()
-    stage(target)
-    expect(unstage(target)).toEqual({ kind: 'restored' })
+    await stage(target)
+    expect(await unstage(target)).toEqual({ kind: 'restored' })
     expect(disk.target('snap').identity).toEqual(target.identity)
     expect(disk.trash).toEqual([])
-    expect(unstage(target)).toEqual({ kind: 'restored' })
+    expect(await unstage(target)).toEqual({ kind: 'restored' })
   })
 
-  test('renames nothing once its barrier has aged', () => {
+  test('renames nothing once its barrier has aged', async () => {
     const target = snapshot()
-    expect(on((base) => removal.stage(base, target, process.hrtime.bigint(), unused))).toEqual({ kind: 'expired' })
+    expect(await on((base) => removal.stage(base, target, process.hrtime.bigint(), unused))).toEqual({
+      kind: 'expired',
+    })
     expect(existsSync(disk.at('snap', 'snapfile'))).toBe(true)
     expect(disk.trash).toEqual([])
   })
 
-  test('does not touch another directory that has the name', () => {
+  test('does not touch another directory that has the name', async () => {
     const target = snapshot()
     rmSync(disk.at('snap'), { recursive: true })
     mkdirSync(disk.at('occupied-inode'))
     writeSnapshot(disk.path, 'snap')
-    expect(stage(target)).toEqual({ kind: 'absent' })
-    expect(prove(target)).toEqual({ kind: 'gone' })
+    expect(await stage(target)).toEqual({ kind: 'absent' })
+    expect(await prove(target)).toEqual({ kind: 'gone' })
     expect(existsSync(disk.at('snap', 'snapfile'))).toBe(true)
   })
 
-  test('finds nothing to do where the directory, or its parent, is gone', () => {
+  test('finds nothing to do where the directory, or its parent, is gone', async () => {
     const target = snapshot('group/snap')
     rmSync(disk.at('group'), { recursive: true })
-    expect(stage(target)).toEqual({ kind: 'absent' })
-    expect(purge(target)).toEqual({ bytes: 0, files: 0, slices: 1 })
-    expect(prove(target)).toEqual({ kind: 'gone' })
+    expect(await stage(target)).toEqual({ kind: 'absent' })
+    expect(await purge(target)).toEqual({ bytes: 0, files: 0, slices: 1 })
+    expect(await prove(target)).toEqual({ kind: 'gone' })
   })
 
-  test('follows no link, neither of the name nor below it', () => {
+  test('follows no link, neither of the name nor below it', async () => {
     const target = snapshot()
     mkdirSync(`${disk.root}/outside`)
     writeFileSync(`${disk.root}/outside/file`, 'precious')
     symlinkSync(`${disk.root}/outside`, disk.at('snap', 'link'))
     renameSync(disk.at('snap'), disk.at('moved'))
     symlinkSync(disk.at('moved'), disk.at('snap'))
-    expect(stage(target)).toEqual({ kind: 'absent' })
+    expect(await stage(target)).toEqual({ kind: 'absent' })
     rmSync(disk.at('snap'))
     renameSync(disk.at('moved'), disk.at('snap'))
-    stage(target)
-    bury(target)
-    purge(target)
+    await stage(target)
+    await bury(target)
+    await purge(target)
     expect(readdirSync(`${disk.root}/outside`)).toEqual(['file'])
   })
 
-  test('counts the blocks that the last link frees', () => {
+  test('counts the blocks that the last link frees', async () => {
     const target = snapshot()
     const before = disk.at('snap', 'snapfile')
     linkSync(before, `${disk.root}/kept`)
-    stage(target)
-    bury(target)
-    const { bytes } = purge(target)
+    await stage(target)
+    await bury(target)
+    const { bytes } = await purge(target)
     expect(bytes).toBeGreaterThan(5 * 1024 * 1024 - 1)
     expect(bytes % 512).toBe(0)
     expect(existsSync(`${disk.root}/kept`)).toBe(true)
   })
 
-  test('removes in slices, and directories as deep and as full as they may be', () => {
+  test('removes in slices, and directories as deep and as full as they may be', async () => {
     const target = snapshot()
     let deep = disk.at('snap')
     for (let level = 0; level < 200; level++) {
@@ -131,9 +133,9 @@ describe('a removal', () => {
     writeFileSync(Buffer.concat([Buffer.from(disk.at('snap/')), Buffer.from([0xff, 0xfe])]), 'no UTF-8')
     writeFileSync(disk.at('snap', 'n'.repeat(255)), '')
     for (let file = 0; file < 3_000; file++) writeFileSync(disk.at('snap', `f${file}`), '')
-    stage(target)
-    bury(target)
-    const { files, slices } = purge(target, 1)
+    await stage(target)
+    await bury(target)
+    const { files, slices } = await purge(target, 1)
     expect(files).toBe(3_000 + 2 + 400 + 5)
     expect(slices).toBeGreaterThan(1)
     expect(disk.trash).toEqual([])
@@ -141,58 +143,61 @@ describe('a removal', () => {
 })
 
 describe('what is refused', () => {
-  test('a directory that holds something else', () => {
+  test('a directory that holds something else', async () => {
     mkdirSync(disk.at('kernels'))
     writeFileSync(disk.at('kernels', 'vmlinux'), '')
-    expect(checkRemovable(disk.target('kernels'))).toMatchObject({ code: 'NotASnapshot' })
+    expect(await checkRemovable(disk.target('kernels'))).toMatchObject({ code: 'NotASnapshot' })
   })
 
-  test('an empty directory is no reason', () => {
+  test('an empty directory is no reason', async () => {
     mkdirSync(disk.at('empty'))
-    expect(checkRemovable(disk.target('empty'))).toEqual({ kind: 'removable' })
+    expect(await checkRemovable(disk.target('empty'))).toEqual({ kind: 'removable' })
   })
 
-  test('a directory with other snapshots below, named', () => {
+  test('a directory with other snapshots below, named', async () => {
     const target = snapshot()
     writeSnapshot(disk.path, 'snap/a/b')
-    expect(checkRemovable(target)).toMatchObject({
+    expect(await checkRemovable(target)).toMatchObject({
       code: 'SnapshotsBelow',
       message: expect.stringContaining('snap/a/b'),
     })
-    expect(stage(target)).toMatchObject({ code: 'SnapshotsBelow' })
+    expect(await stage(target)).toMatchObject({ code: 'SnapshotsBelow' })
     expect(existsSync(disk.at('snap', 'a', 'b', 'snapfile'))).toBe(true)
     expect(disk.trash).toEqual([])
   })
 })
 
-test('what waits in the trash for a name is known before anything is tried, and another directory of the name has nothing to fear', () => {
+test('what waits in the trash for a name is known before anything is tried, and another directory of the name has nothing to fear', async () => {
   const target = snapshot()
-  stage(target)
+  await stage(target)
   mkdirSync(disk.at('snap'))
   writeFileSync(disk.at('snap', 'something'), 'else')
-  expect(checkRemovable(target)).toMatchObject({ code: 'NameTaken', message: expect.stringContaining(target.uid) })
-  expect(checkRemovable({ ...target, name: 'snap/below' })).toMatchObject({ code: 'NameTaken' })
-  bury(target)
-  purge(target)
-  expect(checkRemovable(target)).toEqual({ kind: 'removable' })
+  expect(await checkRemovable(target)).toMatchObject({
+    code: 'NameTaken',
+    message: expect.stringContaining(target.uid),
+  })
+  expect(await checkRemovable({ ...target, name: 'snap/below' })).toMatchObject({ code: 'NameTaken' })
+  await bury(target)
+  await purge(target)
+  expect(await checkRemovable(target)).toEqual({ kind: 'removable' })
 })
 
 describe('what is in use', () => {
-  test('keeps a directory whose user is named', () => {
+  test('keeps a directory whose user is named', async () => {
     const target = snapshot()
     const inUse = (path: string) => `loop7 has ${path}/rootfs.ext4`
-    expect(on((base) => removal.checkRemovable(base, target, inUse))).toMatchObject({
+    expect(await on((base) => removal.checkRemovable(base, target, inUse))).toMatchObject({
       code: 'InUse',
       message: `${disk.at('snap')} is in use: loop7 has ${disk.at('snap', 'rootfs.ext4')}`,
     })
-    expect(on((base) => removal.stage(base, target, later(), inUse))).toMatchObject({ code: 'InUse' })
+    expect(await on((base) => removal.stage(base, target, later(), inUse))).toMatchObject({ code: 'InUse' })
     expect(existsSync(disk.at('snap', 'snapfile'))).toBe(true)
   })
 
-  test('is asked for where the directory lies after the rename, too', () => {
+  test('is asked for where the directory lies after the rename, too', async () => {
     const target = snapshot('group/snap')
     const asked: string[][] = []
-    on((base) => removal.stage(base, target, later(), (...arguments_) => void asked.push(arguments_)))
+    await on((base) => removal.stage(base, target, later(), (...arguments_) => void asked.push(arguments_)))
     expect(asked).toEqual([[disk.at('.vmsnapshot', 'trash', target.uid), 'group/snap']])
   })
 
@@ -206,36 +211,55 @@ describe('what is in use', () => {
     expect(runningVMOf('group/snap', running)).toBe(`a VM runs on ${running}/snap.cow`)
   })
 
-  test('keeps a template that another snapshot lies over, until that is gone', () => {
+  test('keeps a template that another snapshot lies over, until that is gone', async () => {
     writeSnapshot(disk.path, 'vm/a', { baseTemplate: writeTemplate(disk.path) })
     const template = disk.target('images/minimal')
-    expect(checkRemovable(template)).toMatchObject({
+    expect(await checkRemovable(template)).toMatchObject({
       code: 'BaseTemplateInUse',
       message: expect.stringContaining(disk.at('vm', 'a')),
     })
     rmSync(disk.at('vm'), { recursive: true })
-    expect(checkRemovable(template)).toEqual({ kind: 'removable' })
+    expect(await checkRemovable(template)).toEqual({ kind: 'removable' })
   })
 
-  test('keeps a template also where the look before the rename missed the one that came to lie over it', () => {
+  test('keeps a template also where the look before the rename missed the one that came to lie over it', async () => {
     const recent = new RecentTemplates()
     const look = (target: RemovalTarget) => on((base) => removal.checkRemovable(base, target, unused, recent.userOf))
     const image = writeTemplate(disk.path)
     const template = disk.target('images/minimal')
-    expect(look(template)).toEqual({ kind: 'removable' })
+    expect(await look(template)).toEqual({ kind: 'removable' })
     writeSnapshot(disk.path, 'vm', { baseTemplate: image })
-    expect(stage(template)).toMatchObject({ code: 'BaseTemplateInUse' })
+    expect(await stage(template)).toMatchObject({ code: 'BaseTemplateInUse' })
     expect(disk.target('images/minimal').identity).toEqual(template.identity)
   })
 
-  test('frees a template as soon as the one that lay over it is gone', () => {
+  test('frees a template as soon as the one that lay over it is gone', async () => {
     const recent = new RecentTemplates()
     const look = (target: RemovalTarget) => on((base) => removal.checkRemovable(base, target, unused, recent.userOf))
     writeSnapshot(disk.path, 'vm', { baseTemplate: writeTemplate(disk.path) })
     const template = disk.target('images/minimal')
-    expect(look(template)).toMatchObject({ code: 'BaseTemplateInUse' })
+    expect(await look(template)).toMatchObject({ code: 'BaseTemplateInUse' })
     rmSync(disk.at('vm'), { recursive: true })
-    expect(look(template)).toEqual({ kind: 'removable' })
+    expect(await look(template)).toEqual({ kind: 'removable' })
+  })
+
+  test('looks for all templates once for those who ask together, after they asked, and on each base directory by itself', async () => {
+    using elsewhere = new TestBaseDir()
+    const recent = new RecentTemplates()
+    const [here, there] = [writeTemplate(disk.path), writeTemplate(elsewhere.path)]
+    writeSnapshot(elsewhere.path, 'other', { baseTemplate: there })
+    using base = disk.open()
+    using otherBase = elsewhere.open()
+    const asked = [
+      recent.userNow(base, here),
+      recent.userNow(base, here),
+      recent.userNow(otherBase, there),
+      recent.userNow(base, there),
+    ]
+    writeSnapshot(disk.path, 'vm', { baseTemplate: here })
+    expect(await Promise.all(asked)).toEqual(['vm', 'vm', 'other', undefined])
+    rmSync(disk.at('vm'), { recursive: true })
+    expect(await recent.userNow(base, here)).toBeUndefined()
   })
 
   test('is seen by the backing file of a loop device', () => {
@@ -251,45 +275,50 @@ describe('what is in use', () => {
 })
 
 describe('recover()', () => {
-  test('finishes what was past the point of no return and puts everything else back', () => {
+  test('finishes what was past the point of no return and puts everything else back', async () => {
     const [dead, pending] = [snapshot('dead'), snapshot('group/pending')]
-    stage(dead)
-    bury(dead)
-    stage(pending)
+    await stage(dead)
+    await bury(dead)
+    await stage(pending)
     rmSync(disk.at('group'), { recursive: true })
-    expect(recover()).toEqual({ kind: 'recovered', finished: [dead.uid], restored: ['group/pending'], nameTaken: [] })
+    expect(await recover()).toEqual({
+      kind: 'recovered',
+      finished: [dead.uid],
+      restored: ['group/pending'],
+      nameTaken: [],
+    })
     expect(existsSync(disk.at('dead'))).toBe(false)
     expect(disk.target('group/pending').identity).toEqual(pending.identity)
     expect(disk.trash).toEqual([])
-    expect(recover()).toMatchObject({ finished: [], restored: [] })
+    expect(await recover()).toMatchObject({ finished: [], restored: [] })
   })
 
-  test('leaves what has its name taken, and puts it back once the name is free', () => {
+  test('leaves what has its name taken, and puts it back once the name is free', async () => {
     const target = snapshot()
-    stage(target)
+    await stage(target)
     writeSnapshot(disk.path, 'snap')
-    expect(recover()).toMatchObject({ restored: [], nameTaken: [{ uid: target.uid, name: 'snap' }] })
-    expect(unstage(target)).toMatchObject({ code: 'NameTaken' })
-    expect(stage({ ...disk.target('snap'), uid: 'other' })).toMatchObject({ code: 'NameTaken' })
-    expect(prove(target)).toMatchObject({ kind: 'present' })
+    expect(await recover()).toMatchObject({ restored: [], nameTaken: [{ uid: target.uid, name: 'snap' }] })
+    expect(await unstage(target)).toMatchObject({ code: 'NameTaken' })
+    expect(await stage({ ...disk.target('snap'), uid: 'other' })).toMatchObject({ code: 'NameTaken' })
+    expect(await prove(target)).toMatchObject({ kind: 'present' })
     rmSync(disk.at('snap'), { recursive: true })
-    expect(recover()).toMatchObject({ restored: ['snap'], nameTaken: [] })
+    expect(await recover()).toMatchObject({ restored: ['snap'], nameTaken: [] })
     expect(disk.target('snap').identity).toEqual(target.identity)
   })
 
-  test('forgets a name that was recorded for a rename that never came', () => {
+  test('forgets a name that was recorded for a rename that never came', async () => {
     mkdirSync(disk.at('.vmsnapshot', 'trash'))
     writeFileSync(disk.at('.vmsnapshot', 'trash', 'uid.name'), 'snap')
-    recover()
+    await recover()
     expect(disk.trash).toEqual([])
   })
 
-  test('keeps an entry whose name is unreadable, and lets nothing be proven absent meanwhile', () => {
+  test('keeps an entry whose name is unreadable, and lets nothing be proven absent meanwhile', async () => {
     const target = snapshot()
-    stage(target)
+    await stage(target)
     writeFileSync(disk.at('.vmsnapshot', 'trash', `${target.uid}.name`), '../../etc')
-    expect(recover()).toMatchObject({ nameTaken: [{ uid: target.uid, name: '' }] })
-    expect(prove(target)).toMatchObject({ kind: 'present' })
+    expect(await recover()).toMatchObject({ nameTaken: [{ uid: target.uid, name: '' }] })
+    expect(await prove(target)).toMatchObject({ kind: 'present' })
     expect(existsSync(disk.at('.vmsnapshot', 'trash', target.uid, 'snapfile'))).toBe(true)
   })
 })

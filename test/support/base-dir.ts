@@ -4,10 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { BaseDirectory, storageOf } from '../../src/snapshot/base-directory.ts'
 import type { RemovalTarget } from '../../src/snapshot/disk.ts'
-import type { HeldLock } from '../../src/snapshot/lock.ts'
-
-/** The lock of a test that calls the steps of a removal itself: nobody else is there. */
-export const alone: HeldLock = { assertHeld: () => {} }
+import { type HeldLock, LockNotHeldError } from '../../src/snapshot/lock.ts'
 
 export class TestBaseDir {
   readonly root: string
@@ -25,8 +22,14 @@ export class TestBaseDir {
     this.storageID = storage.storageID
   }
 
-  open(): BaseDirectory {
-    const base = BaseDirectory.open(this.path, alone)
+  /** `isHeld`: whether the lock is still there, at the moment. */
+  open(isHeld = () => true): BaseDirectory {
+    const lock: HeldLock = {
+      assertHeld: () => {
+        if (!isHeld()) throw new LockNotHeldError('the lock is lost')
+      },
+    }
+    const base = BaseDirectory.open(this.path, lock)
     if (!(base instanceof BaseDirectory)) throw new Error(base.problem.message)
     return base
   }

@@ -1,21 +1,18 @@
-// Removes one snapshot directory step by step, as the agent would: for the test that kills it at any moment.
-import { BaseDirectory } from '../../src/snapshot/base-directory.ts'
+// Removes snapshot directories together, as the agent would: for the test that kills it at any moment.
+import { removeDirectory } from '../../src/agent/removal.ts'
 import type { RemovalTarget } from '../../src/snapshot/disk.ts'
-import * as removal from '../../src/snapshot/remove.ts'
-import { alone } from './base-dir.ts'
+import { openDisk } from '../../src/snapshot/pool.ts'
 
-const [path = '', target = ''] = process.argv.slice(2)
-const snapshot = JSON.parse(target) as RemovalTarget
-
-function on<T>(step: (base: BaseDirectory) => T): T {
-  const base = BaseDirectory.open(path, alone)
-  if (!(base instanceof BaseDirectory)) throw new Error(base.problem.message)
-  using opened = base
-  return step(opened)
-}
+const [baseDir = '', list = ''] = process.argv.slice(2)
+const targets = JSON.parse(list) as readonly RemovalTarget[]
+const quiet = { onHint: () => {}, onUnwatched: () => {} }
+const disk = openDisk({ baseDir, settleTimeMs: 0, owner: 'killed', deadlineMs: 20_000, sliceMs: 1, ...quiet })
+const lock = await disk.lock(targets[0]?.storageID ?? '')
+if (lock.kind !== 'mine') throw new Error(JSON.stringify(lock))
 
 console.log('begins')
-on((base) => removal.stage(base, snapshot, process.hrtime.bigint() + 10_000_000_000n, () => undefined))
-on((base) => removal.bury(base, snapshot))
-while (!on((base) => removal.purge(base, snapshot, { bytes: 0, files: 0 }, 1))) {}
-console.log('ended')
+const notAfter = process.hrtime.bigint() + 10_000_000_000n
+const steps = { disk, notAfter, isStillAllowed: () => true, purge: {} }
+const outcomes = await Promise.all(targets.map((target) => removeDirectory(target, steps)))
+console.log(outcomes.every(({ kind }) => kind === 'removed') ? 'ended' : JSON.stringify(outcomes))
+await disk.close()
