@@ -49,9 +49,9 @@ describe.skipIf(!isRoot).each(Object.entries(answers))('root with %s', (capabili
     }
     chmodSync(directory, mode)
     chownSync(directory, owner, owner)
-    const target = JSON.stringify(base.target('snap'))
+    const targets = JSON.stringify([base.target('snap')])
     const isRead = runWith(capabilities, 'src/main.ts', 'inspect', base.path, 'snap', '--settle-time=0s') === 0
-    runWith(capabilities, 'test/support/remove-once.ts', base.path, target)
+    runWith(capabilities, 'test/support/remove-together.ts', base.path, targets)
     expect([isRead, !existsSync(directory) && base.trash.length === 0]).toEqual(answer)
   })
 })

@@ -62,7 +62,7 @@ function write(disk: TestBaseDir, name: string, files: number): void {
 }
 
 async function removeAndKill(disk: TestBaseDir, names: readonly string[], latestMs: number): Promise<string> {
-  const script = join(import.meta.dirname, '..', 'support', 'remove-once.ts')
+  const script = join(import.meta.dirname, '..', 'support', 'remove-together.ts')
   const targets = names.map((name) => disk.target(name))
   const child = spawn(process.execPath, [script, disk.path, JSON.stringify(targets)], {
     stdio: ['ignore', 'pipe', 'inherit'],
