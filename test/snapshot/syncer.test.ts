@@ -179,6 +179,28 @@ describe('eight removals that share their syncs', () => {
     expect(traced.effects.filter(({ verb, path }) => verb === 'unlink' && path.includes('.dead/'))).toEqual([])
   })
 
+  test.each(['the next attempt', 'the start-up rule'])(
+    'where that sync failed, %s asks for it again before it empties anything',
+    async (who) => {
+      const [target] = targets()
+      if (target === undefined) throw new Error('there are eight')
+      using traced = new TracedEffects()
+      let fails = false
+      const syncer = new Syncer(traced.flush(() => fails))
+      await on((base) => removal.stage(base, target, later(), () => undefined, { syncer }))
+      fails = true
+      await expect(on((base) => removal.bury(base, target, syncer))).rejects.toThrow('EIO')
+      fails = false
+      if (who === 'the start-up rule') await on((base) => removal.recover(base, 1_000, new Set(), syncer))
+      else await remove(target, syncer)
+      const buried = traced.last('rename', inTrash(`${target.uid}.dead`))
+      const emptied = traced.effects.findIndex(({ path }) => path.startsWith(inTrash(`${target.uid}.dead/`)))
+      expect(emptied).toBeGreaterThan(buried)
+      expect(traced.isSynced(disk.at('.vmsnapshot', 'trash'), buried, emptied)).toBe(true)
+      expect(disk.trash).toEqual([])
+    },
+  )
+
   test('leave one alone whose directory was replaced, or whose barrier has aged, while it waited', async () => {
     const [replaced, aged, goes] = targets()
     if (replaced === undefined || aged === undefined || goes === undefined) throw new Error('there are eight')
@@ -209,21 +231,27 @@ describe('eight removals that share their syncs', () => {
     writeSnapshot(disk.path, name)
   }
 
-  test('are worth nothing without the lock: lost while one waits, it renames nothing and touches nothing in the trash', async () => {
-    const [target] = targets()
-    if (target === undefined) throw new Error('there are eight')
-    let isHeld = true
-    using base = disk.open(() => isHeld)
-    using traced = new TracedEffects()
-    const flush = traced.flush()
-    const syncer = new Syncer((fd, onDone) => {
-      isHeld = false
-      flush(fd, onDone)
-    })
-    await expect(removal.stage(base, target, later(), () => undefined, { syncer })).rejects.toThrow('lock')
-    expect(traced.effects.filter(({ verb }) => verb !== 'sync' && !verb.startsWith('synced'))).toEqual([
-      { verb: 'write', path: inTrash(`${target.uid}.name`) },
-    ])
-    expect(existsSync(disk.at('snap-0', 'snapfile'))).toBe(true)
-  })
+  test.each([
+    ['in time', later],
+    ['too late', () => process.hrtime.bigint()],
+  ])(
+    'are worth nothing without the lock: lost while one waits, it touches nothing in the trash any more, %s',
+    async (_, notAfter) => {
+      const [target] = targets()
+      if (target === undefined) throw new Error('there are eight')
+      let isHeld = true
+      using base = disk.open(() => isHeld)
+      using traced = new TracedEffects()
+      const flush = traced.flush()
+      const syncer = new Syncer((fd, onDone) => {
+        isHeld = false
+        flush(fd, onDone)
+      })
+      await expect(removal.stage(base, target, notAfter(), () => undefined, { syncer })).rejects.toThrow('lock')
+      expect(traced.effects.filter(({ verb }) => verb !== 'sync' && !verb.startsWith('synced'))).toEqual([
+        { verb: 'write', path: inTrash(`${target.uid}.name`) },
+      ])
+      expect(existsSync(disk.at('snap-0', 'snapfile'))).toBe(true)
+    },
+  )
 })
