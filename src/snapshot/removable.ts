@@ -4,6 +4,7 @@ import { type Directory, type Entry, textOfName } from './descriptor.ts'
 import type { DiskBlock } from './disk.ts'
 import { isSnapshotFile, OWN_DIRECTORY, ROOTFS_FILE, ROOTFS_META_FILE } from './layout.ts'
 import { decodeMeta, META_MAX_BYTES, MetaError } from './meta.ts'
+import { isDead, TRASH_DIRECTORY } from './trash.ts'
 
 /** As deep as names of the API reach, and then some; below that nothing can be a snapshot of ours. */
 const searchDepth = 8
@@ -49,23 +50,34 @@ export function templateBlock(base: BaseDirectory, image: string, user: string |
 
 /** As it is now: every snapshot is looked at. Throws system errors. */
 export function templateUserOf(base: BaseDirectory, image: string): string | undefined {
-  return find(base.root, (entry, _, parent) => isOver(entry, parent, (template) => template === image), true)?.path
+  return findSnapshotOver(base, (template) => template === image)
 }
 
 /** Images that snapshots lie over. */
 export function templatesIn(base: BaseDirectory): ReadonlySet<string> {
   const templates = new Set<string>()
-  const note = (template: string) => {
+  findSnapshotOver(base, (template) => {
     templates.add(template)
     return false
-  }
-  find(base.root, (entry, _, parent) => isOver(entry, parent, note), true)
+  })
   return templates
 }
 
-function isOver(entry: Entry, parent: Directory, isIt: (template: string) => boolean): boolean {
-  const template = nameOf(entry) === ROOTFS_META_FILE ? baseTemplateIn(parent) : undefined
-  return template !== undefined && isIt(template)
+/** Under their names, and in the trash, from where they may come back. */
+function findSnapshotOver(base: BaseDirectory, isIt: (template: string) => boolean): string | undefined {
+  const isOver = (directory: Directory) => {
+    const template = baseTemplateIn(directory)
+    return template !== undefined && isIt(template)
+  }
+  const found = find(base.root, (entry, _, parent) => nameOf(entry) === ROOTFS_META_FILE && isOver(parent), true)
+  if (found !== undefined) return found.path
+  using trash = base.root.descend([OWN_DIRECTORY, TRASH_DIRECTORY])
+  for (const entry of trash?.entries() ?? []) {
+    if (!entry.isDirectory() || isDead(nameOf(entry))) continue
+    using pending = trash?.openDirectory(entry.name)
+    if (pending !== undefined && isOver(pending)) return `${OWN_DIRECTORY}/${TRASH_DIRECTORY}/${nameOf(entry)}`
+  }
+  return undefined
 }
 
 function baseTemplateIn(directory: Directory): string | undefined {

@@ -53,9 +53,14 @@ export function siblingGrave(parent: Directory, uid: string): Grave {
   return { directory: parent, pendingName: siblingPrefix + uid, deadName: siblingPrefix + uid + deadSuffix }
 }
 
+/** Whether what lies there by this name is past the point of no return. */
+export function isDead(entry: string): boolean {
+  return entry.endsWith(deadSuffix)
+}
+
 /** When the removal of an entry began, in milliseconds since 1970: its name is put on record first. undefined: it was not. */
 export function beganAtMs(trash: Directory, entry: string): number | undefined {
-  const uid = entry.endsWith(deadSuffix) ? entry.slice(0, -deadSuffix.length) : entry
+  const uid = isDead(entry) ? entry.slice(0, -deadSuffix.length) : entry
   return trash.sizeOf(uid + nameSuffix)?.mtimeMs
 }
 
@@ -116,7 +121,7 @@ export class Trash {
       .filter((name) => name !== reserveName)
     const without = (suffix: string) =>
       names.filter((name) => name.endsWith(suffix)).map((name) => name.slice(0, -suffix.length))
-    const here = names.filter((name) => !name.endsWith(deadSuffix) && !name.endsWith(nameSuffix))
+    const here = names.filter((name) => !isDead(name) && !name.endsWith(nameSuffix))
     const uids = new Set([...here, ...without(deadSuffix), ...without(nameSuffix)])
     return [...uids].map((uid) => ({ uid, name: this.nameOf(uid) }))
   }

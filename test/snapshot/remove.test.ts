@@ -222,6 +222,17 @@ describe('what is in use', () => {
     expect(await checkRemovable(template)).toEqual({ kind: 'removable' })
   })
 
+  test('keeps a template while the snapshot over it may still come back from the trash', async () => {
+    writeSnapshot(disk.path, 'vm', { baseTemplate: writeTemplate(disk.path) })
+    const [template, over] = [disk.target('images/minimal'), disk.target('vm')]
+    expect(await stage(over)).toEqual({ kind: 'staged' })
+    expect(await checkRemovable(template)).toMatchObject({ code: 'BaseTemplateInUse' })
+    expect(await stage(template)).toMatchObject({ code: 'BaseTemplateInUse' })
+    expect(disk.target('images/minimal').identity).toEqual(template.identity)
+    await bury(over)
+    expect(await stage(template)).toEqual({ kind: 'staged' })
+  })
+
   test('keeps a template also where the look before the rename missed the one that came to lie over it', async () => {
     const recent = new RecentTemplates()
     const look = (target: RemovalTarget) => on((base) => removal.checkRemovable(base, target, unused, recent.userOf))
