@@ -1,5 +1,6 @@
-// The Disk behind a worker thread: one call at a time, and others while one waits for its sync; a deadline on each. A worker that does not come
-// back from a system call is left behind and another takes its place, so that a hung file system makes verdicts Unknown and nothing else.
+// The Disk behind a worker thread: one call at a time, or a few looks in a row, and others while one waits for its sync; a deadline on each. A worker
+// that does not come back from a system call is left behind and another takes its place, so that a hung file system makes verdicts Unknown and
+// nothing else.
 import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import type { Disk, Failed, InventoryRequest, PurgeOptions, Recovered, RemovalTarget } from './disk.ts'
@@ -19,6 +20,8 @@ export interface DiskOptions extends OperationOptions {
 /** So many workers may hang at once, 11 MB each; beyond that every call fails at once. */
 const maxHung = 4
 const endMs = 1_000
+/** So many looks are handed over at once: waking the other thread, and being woken, costs more than a look. */
+const maxLooks = 8
 /** They find the whole trash and the lock at rest: no removal waits for a sync meanwhile. */
 const alone: ReadonlySet<string> = new Set<keyof Operations>(['storage', 'lock', 'mark', 'unstage', 'recover'])
 
@@ -38,15 +41,17 @@ interface Call {
 
 interface Begun {
   readonly call: Call
-  readonly timer: NodeJS.Timeout
+  /** undefined: the worker has not come to it yet */
+  timer?: NodeJS.Timeout
 }
 
 class WorkerDisk implements Disk {
   readonly #options: DiskOptions
   readonly #queue: Call[] = []
-  /** the worker has them, by ID: the one it is at, and those that wait */
+  /** the worker has them, by ID: those it is at, and those that wait */
   readonly #begun = new Map<number, Begun>()
-  #running: Call | undefined
+  /** the one that the worker does, and looks that it does next */
+  #atWork: readonly Call[] = []
   #worker: Worker | undefined
   #watched: readonly string[] = []
   #hung = 0
@@ -153,35 +158,53 @@ class WorkerDisk implements Disk {
     return promise as Promise<Awaited<ReturnType<Operations[M]>> | Failed>
   }
 
-  /** The deadline of a call begins when the worker gets it. */
   #next(): void {
-    if (this.#running !== undefined) return
-    const call = this.#take()
-    if (call === undefined) return
+    for (let call = this.#take(); call !== undefined; call = this.#take()) this.#begin(call)
+  }
+
+  #begin(call: Call): void {
     if (this.#worker === undefined && this.#hung >= maxHung) {
       call.resolve(timedOut(`${maxHung} earlier calls below ${this.baseDir} have not come back yet`))
-      this.#next()
       return
     }
-    const deadlineMs = this.#options.deadlineMs + (call.method === 'lock' ? answerMs : 0)
-    const timer = setTimeout(() => this.#abandon(call.method), deadlineMs)
-    this.#begun.set(call.id, { call, timer })
-    this.#running = call
+    this.#begun.set(call.id, { call })
+    this.#setAtWork([...this.#atWork, call])
     this.#send({ kind: 'call', id: call.id, method: call.method, args: call.args })
+  }
+
+  /** The deadline of a call begins when the worker comes to it. */
+  #setAtWork(calls: readonly Call[]): void {
+    this.#atWork = calls
+    const begun = this.#begun.get(calls[0]?.id ?? 0)
+    if (begun === undefined || begun.timer !== undefined) return
+    const { method } = begun.call
+    const deadlineMs = this.#options.deadlineMs + (method === 'lock' ? answerMs : 0)
+    begun.timer = setTimeout(() => this.#abandon(method), deadlineMs)
   }
 
   /** The first that may begin. None overtakes one of its own tree, or one that is to be alone. */
   #take(): Call | undefined {
-    const trees = new Set([...this.#begun.values()].map(({ call }) => call.tree))
+    if (this.#atWork.length >= (this.#atWork.every(isLook) ? maxLooks : 1)) return undefined
+    const index = this.#indexOfNext()
+    const call = this.#queue[index]
+    if (call === undefined || (this.#atWork.length > 0 && !isLook(call))) return undefined
+    this.#queue.splice(index, 1)
+    return call
+  }
+
+  /** -1: none. Looks change nothing, and are in nobody's way but that of what comes after them. */
+  #indexOfNext(): number {
+    const begun = [...this.#begun.values()].map(({ call }) => call)
+    const trees = new Set(begun.filter((call) => !isLook(call)).map(({ tree }) => tree))
     for (const [index, call] of this.#queue.entries()) {
       const mayBegin = alone.has(call.method)
-        ? index + this.#begun.size === 0
+        ? index + begun.length === 0
         : call.tree === undefined || !trees.has(call.tree)
-      if (mayBegin) return this.#queue.splice(index, 1)[0]
-      if (alone.has(call.method)) return undefined
+      if (mayBegin) return index
+      if (alone.has(call.method)) return -1
       trees.add(call.tree)
     }
-    return undefined
+    return -1
   }
 
   #send(message: ToWorker): void {
@@ -229,8 +252,9 @@ class WorkerDisk implements Disk {
   }
 
   #letOthersIn(id: number): void {
-    if (this.#running?.id !== id || alone.has(this.#running.method)) return
-    this.#running = undefined
+    const [call, ...others] = this.#atWork
+    if (call?.id !== id || alone.has(call.method)) return
+    this.#setAtWork(others)
     this.#next()
   }
 
@@ -245,7 +269,7 @@ class WorkerDisk implements Disk {
   #end({ call, timer }: Begun, how: (call: Call) => void): void {
     clearTimeout(timer)
     this.#begun.delete(call.id)
-    if (this.#running === call) this.#running = undefined
+    this.#setAtWork(this.#atWork.filter((other) => other !== call))
     how(call)
   }
 
@@ -262,6 +286,11 @@ class WorkerDisk implements Disk {
     // Ends at the next line of JavaScript after the system call: what hung in a rename gets no further than that rename.
     worker?.terminate().then(() => this.#hung--)
     const message = `${this.baseDir}: the file system did not answer ${method} within ${this.#options.deadlineMs} ms`
+    // Looks that it had not come to are for the next one.
+    const [hung, ...looks] = this.#atWork
+    for (const { id } of looks) this.#begun.delete(id)
+    this.#queue.unshift(...looks)
+    this.#atWork = hung === undefined ? [] : [hung]
     this.#endAll(({ resolve }) => resolve(timedOut(message)))
   }
 
@@ -276,6 +305,10 @@ class WorkerDisk implements Disk {
 function treeOf(method: keyof Operations, [first]: readonly unknown[]): string | undefined {
   if (method === 'inventory' || alone.has(method)) return undefined
   return String((first as Partial<RemovalTarget>).name ?? first).split('/', 1)[0]
+}
+
+function isLook({ method }: Call): boolean {
+  return method === 'inspect'
 }
 
 function timedOut(message: string): Failed {

@@ -25,15 +25,7 @@ beforeEach(() => {
   mounts = new Mounts()
   served = `${local.root}/served`
   server = mounts.fuse(served, local.path)
-  const nothing = () => {}
-  disk = openDisk({
-    baseDir: served,
-    settleTimeMs: 0,
-    owner: 'test',
-    deadlineMs,
-    onHint: nothing,
-    onUnwatched: nothing,
-  })
+  disk = open(served)
 })
 afterEach(async () => {
   if (!hasFuse) return
@@ -42,9 +34,14 @@ afterEach(async () => {
   local[Symbol.dispose]()
 })
 
+function open(baseDir: string): Disk {
+  const nothing = () => {}
+  return openDisk({ baseDir, settleTimeMs: 0, owner: 'test', deadlineMs, onHint: nothing, onUnwatched: nothing })
+}
+
 /** Goes on by itself, so that nothing here can hang for good. */
-function stopFor(seconds: number): Promise<unknown> {
-  const child = spawn('sh', ['-c', `kill -STOP ${server}; sleep ${seconds}; kill -CONT ${server}`])
+function stopFor(seconds: number, pid = server): Promise<unknown> {
+  const child = spawn('sh', ['-c', `kill -STOP ${pid}; sleep ${seconds}; kill -CONT ${pid}`])
   return new Promise((resolve) => child.once('exit', resolve))
 }
 
@@ -87,6 +84,29 @@ describe.skipIf(!hasFuse)('a base directory whose server', () => {
       ({ kind }) => kind === 'directory',
     )
     expect(existsSync(local.at('snap', 'snapfile'))).toBe(true)
+  })
+
+  test('stops below one directory: the look that hangs is unknown, and those that were handed over with it are answered', async () => {
+    const names = ['a', 'b', 'c', 'd']
+    for (const name of names) writeSmall(local.at(name))
+    const pid = mounts.fuse(local.at('hung'), local.at('snap'))
+    const around = open(local.path)
+    const look = (name: string) => around.inspect(name, local.storageID)
+    await until(
+      'it answers',
+      () => look('hung'),
+      ({ kind }) => kind === 'directory',
+    )
+    const goesOn = stopFor(4, pid)
+    await until(
+      'it has stopped',
+      () => look('hung'),
+      ({ kind }) => kind === 'unknown',
+    )
+    const answers = await Promise.all(['hung', ...names].map(look))
+    expect(answers.map(({ kind }) => kind)).toEqual(['unknown', ...names.map(() => 'directory')])
+    await goesOn
+    await around.close()
   })
 
   test('stops while removals share their syncs: all time out, Node keeps threads for what else it does, and each directory is whole or gone', async () => {
