@@ -9,6 +9,7 @@ import { LookCache } from './look-cache.ts'
 import { errnoOf, problemOf } from './problem.ts'
 import { MountedBelowError, type PurgeCount } from './purge.ts'
 import { RecentTemplates } from './recent-templates.ts'
+import { recover } from './recover.ts'
 import * as removal from './remove.ts'
 import type { ProblemCode, Report } from './report.ts'
 import { Syncer } from './syncer.ts'
@@ -127,7 +128,7 @@ export function operations(
     recover: (storageID: string, finished: readonly string[]): Promise<Recovered | Unfinished | Failed> =>
       inSteps(storageID, async (base) => {
         const all = new Set(finished)
-        const recovered = await removal.recover(base, sliceMs, all, syncer)
+        const recovered = await recover(base, sliceMs, all, syncer)
         return recovered ?? { kind: 'unfinished' as const, finished: [...all] }
       }),
     /** with `request` a new walk, without it the next slice of the one that is under way */

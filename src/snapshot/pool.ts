@@ -6,6 +6,7 @@ import { Worker } from 'node:worker_threads'
 import type { Disk, Failed, InventoryRequest, PurgeOptions, Recovered, RemovalTarget } from './disk.ts'
 import { answerMs } from './lock.ts'
 import type { OperationOptions, Operations } from './operations.ts'
+import { indexOfNext, isAlone, type Scheduled, treeOf } from './schedule.ts'
 import type { Unwatched } from './watch.ts'
 import type { FromWorker, ToWorker, WorkerOptions } from './worker.ts'
 
@@ -20,21 +21,13 @@ export interface DiskOptions extends OperationOptions {
 /** So many workers may hang at once, 11 MB each; beyond that every call fails at once. */
 const maxHung = 4
 const endMs = 1_000
-/** So many looks are handed over at once: waking the other thread, and being woken, costs more than a look. */
-const maxLooks = 8
-/** They find the whole trash and the lock at rest: no removal waits for a sync meanwhile. */
-const alone: ReadonlySet<string> = new Set<keyof Operations>(['storage', 'lock', 'mark', 'unstage', 'recover'])
-
 export function openDisk(options: DiskOptions): Disk {
   return new WorkerDisk(options)
 }
 
-interface Call {
+interface Call extends Scheduled {
   readonly id: number
-  readonly method: keyof Operations
   readonly args: readonly unknown[]
-  /** the tree of directories that no other call is in before this one has ended; undefined: it only reads, wherever it is */
-  readonly tree: string | undefined
   readonly resolve: (value: unknown) => void
   readonly reject: (error: unknown) => void
 }
@@ -182,29 +175,10 @@ class WorkerDisk implements Disk {
     begun.timer = setTimeout(() => this.#abandon(method), deadlineMs)
   }
 
-  /** The first that may begin. None overtakes one of its own tree, or one that is to be alone. */
   #take(): Call | undefined {
-    if (this.#atWork.length >= (this.#atWork.every(isLook) ? maxLooks : 1)) return undefined
-    const index = this.#indexOfNext()
-    const call = this.#queue[index]
-    if (call === undefined || (this.#atWork.length > 0 && !isLook(call))) return undefined
-    this.#queue.splice(index, 1)
-    return call
-  }
-
-  /** -1: none. Looks change nothing, and are in nobody's way but that of what comes after them. */
-  #indexOfNext(): number {
     const begun = [...this.#begun.values()].map(({ call }) => call)
-    const trees = new Set(begun.filter((call) => !isLook(call)).map(({ tree }) => tree))
-    for (const [index, call] of this.#queue.entries()) {
-      const mayBegin = alone.has(call.method)
-        ? index + begun.length === 0
-        : call.tree === undefined || !trees.has(call.tree)
-      if (mayBegin) return index
-      if (alone.has(call.method)) return -1
-      trees.add(call.tree)
-    }
-    return -1
+    const index = indexOfNext(this.#queue, begun, this.#atWork)
+    return index < 0 ? undefined : this.#queue.splice(index, 1)[0]
   }
 
   #send(message: ToWorker): void {
@@ -253,7 +227,7 @@ class WorkerDisk implements Disk {
 
   #letOthersIn(id: number): void {
     const [call, ...others] = this.#atWork
-    if (call?.id !== id || alone.has(call.method)) return
+    if (call?.id !== id || isAlone(call)) return
     this.#setAtWork(others)
     this.#next()
   }
@@ -299,16 +273,6 @@ class WorkerDisk implements Disk {
     this.#worker = undefined
     this.#endAll(({ reject }) => reject(error))
   }
-}
-
-/** Two names can only lie in one another when their first segments agree. */
-function treeOf(method: keyof Operations, [first]: readonly unknown[]): string | undefined {
-  if (method === 'inventory' || alone.has(method)) return undefined
-  return String((first as Partial<RemovalTarget>).name ?? first).split('/', 1)[0]
-}
-
-function isLook({ method }: Call): boolean {
-  return method === 'inspect'
 }
 
 function timedOut(message: string): Failed {

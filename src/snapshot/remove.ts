@@ -2,7 +2,7 @@
 // then renames by, so that a disk that was swapped between two steps is noticed. docs/removal.md has the whole protocol.
 import type { BaseDirectory } from './base-directory.ts'
 import { type Directory, identityOf, sameIdentity } from './descriptor.ts'
-import type { DiskBlock, Recovered, RemovalTarget } from './disk.ts'
+import type { DiskBlock, RemovalTarget } from './disk.ts'
 import { errnoOf } from './problem.ts'
 import { emptyDirectory, type PurgeCount } from './purge.ts'
 import { RecentTemplates } from './recent-templates.ts'
@@ -176,7 +176,7 @@ export async function bury(
 }
 
 /** Before it is emptied by somebody who has not buried it: the sync may have failed, or the process ended before it. */
-function syncDead(trash: Trash, entry: TrashEntry, syncer: Syncer): Promise<void> | undefined {
+export function syncDead(trash: Trash, entry: TrashEntry, syncer: Syncer): Promise<void> | undefined {
   return trash.inGraves(entry, ({ directory, deadName }) => {
     return directory.statOf(deadName) === undefined ? undefined : syncer.directory(directory)
   })
@@ -233,35 +233,6 @@ export function prove(base: BaseDirectory, target: RemovalTarget): Proof {
 function holds(parent: Directory, name: string, { identity }: RemovalTarget): boolean {
   const stat = parent.statOf(name)
   return identity !== undefined && stat?.isDirectory() === true && sameIdentity(identityOf(stat), identity)
-}
-
-/** One slice of the start-up rule: the answer once everything is in order, undefined while there is more to remove. */
-export async function recover(
-  base: BaseDirectory,
-  sliceMs: number,
-  finished: Set<string>,
-  syncer = new Syncer(),
-): Promise<Recovered | undefined> {
-  using trash = Trash.open(base)
-  if (trash === undefined) return { kind: 'recovered', finished: [...finished], restored: [], nameTaken: [] }
-  const { pending, dead, nameOnly } = trash.content()
-  // A disk that cannot carry the lock can still be read, as long as there is nothing to do.
-  if (pending.length + dead.length + nameOnly.length > 0) base.assertLocked()
-  for (const uid of nameOnly) trash.forgetName(uid)
-  for (const entry of dead) {
-    finished.add(entry.uid)
-    await syncDead(trash, entry, syncer)
-    if (!(await purge(base, entry, { bytes: 0, files: 0 }, sliceMs, syncer))) return undefined
-  }
-  const restored: string[] = []
-  const nameTaken: { uid: string; name: string }[] = []
-  // Parents before what lies in them, so that nothing finds its place taken by a directory made for it.
-  for (const { uid, name } of pending.toSorted((a, b) => (a.name ?? '').length - (b.name ?? '').length)) {
-    if (name !== undefined && unstage(base, { uid, name }).kind === 'restored') restored.push(name)
-    else nameTaken.push({ uid, name: name ?? '' })
-  }
-  trash.keepReserve()
-  return { kind: 'recovered', finished: [...finished], restored, nameTaken }
 }
 
 function waitingInTrash(base: BaseDirectory, trash: Trash, { name }: Names): DiskBlock | undefined {

@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
-import * as removal from '../../src/snapshot/remove.ts'
+import { recover } from '../../src/snapshot/recover.ts'
 import { TestBaseDir } from '../support/base-dir.ts'
 import { sampleSnapfile } from '../support/sample-snapshots.ts'
 
@@ -33,7 +33,7 @@ test.each([
         outcome === 'ended' ? 'ended' : stayed.length === 0 ? 'gone' : stayed.length < inFlight ? 'mixed' : 'whole'
       ]++
       using base = disk.open()
-      const recovered = await removal.recover(base, 10_000, new Set())
+      const recovered = await recover(base, 10_000, new Set())
       expect(recovered).toMatchObject({ kind: 'recovered', nameTaken: [] })
       const restored = recovered?.restored ?? []
       seen.restored += restored.length

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { RemovalTarget } from '../../src/snapshot/disk.ts'
 import { loopDeviceOn, runningVMOf } from '../../src/snapshot/in-use.ts'
 import { RecentTemplates } from '../../src/snapshot/recent-templates.ts'
+import { recover as recoverTrash } from '../../src/snapshot/recover.ts'
 import * as removal from '../../src/snapshot/remove.ts'
 import { TestBaseDir } from '../support/base-dir.ts'
 import { writeSnapshot, writeTemplate } from '../support/sample-snapshots.ts'
@@ -25,7 +26,7 @@ const stage = (target: RemovalTarget) => on((base) => removal.stage(base, target
 const unstage = (target: RemovalTarget) => on((base) => removal.unstage(base, target))
 const bury = (target: RemovalTarget) => on((base) => removal.bury(base, target))
 const prove = (target: RemovalTarget) => on((base) => removal.prove(base, target))
-const recover = () => on((base) => removal.recover(base, 10_000, new Set()))
+const recover = () => on((base) => recoverTrash(base, 10_000, new Set()))
 const checkRemovable = (target: RemovalTarget) => on((base) => removal.checkRemovable(base, target, unused))
 
 async function purge(target: RemovalTarget, sliceMs = 10_000) {

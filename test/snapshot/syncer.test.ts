@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readdirSync, readlinkSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { Directory } from '../../src/snapshot/descriptor.ts'
 import type { RemovalTarget } from '../../src/snapshot/disk.ts'
+import { recover } from '../../src/snapshot/recover.ts'
 import * as removal from '../../src/snapshot/remove.ts'
 import { flushHere, Syncer } from '../../src/snapshot/syncer.ts'
 import { TestBaseDir } from '../support/base-dir.ts'
@@ -191,7 +192,7 @@ describe('eight removals that share their syncs', () => {
       fails = true
       await expect(on((base) => removal.bury(base, target, syncer))).rejects.toThrow('EIO')
       fails = false
-      if (who === 'the start-up rule') await on((base) => removal.recover(base, 1_000, new Set(), syncer))
+      if (who === 'the start-up rule') await on((base) => recover(base, 1_000, new Set(), syncer))
       else await remove(target, syncer)
       const buried = traced.last('rename', inTrash(`${target.uid}.dead`))
       const emptied = traced.effects.findIndex(({ path }) => path.startsWith(inTrash(`${target.uid}.dead/`)))
