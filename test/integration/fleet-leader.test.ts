@@ -85,6 +85,7 @@ test('copies that the garbage collector has missed are left behind all the same'
   leader = await startReplica()
   await leads(leader)
   await fleet.createSet('third/missed')
+  await counted('all copies are made', (copies) => copies === nodes.length)
   await fleet.counts('third/missed', '20/0/0')
   await fleet.deleteSet('third/missed', 'Orphan')
   // One whose picture is old finds no copy to orphan, and is done.
