@@ -79,7 +79,16 @@ function writesOf({ credential }: Replica): readonly Asked[] {
   )
 }
 
+/** When it took or renewed the Lease. */
+function termsOf(replica: Replica): readonly number[] {
+  return writesOf(replica)
+    .filter(({ resource }) => resource === 'leases')
+    .filter(succeeded)
+    .map(({ atMs }) => atMs)
+}
+
 const succeeded = ({ code }: Asked) => code < 300
+const described = (asked: Asked) => Object.values(asked).join(' ')
 
 test('copies that the garbage collector has missed are left behind all the same', async () => {
   leader = await startReplica()
@@ -165,15 +174,12 @@ test('of a leader that is stopped for longer than its Lease no write takes effec
   )
   expect((await served(stopped, '/readyz')).status).toBe(200)
   await leads(successor)
-  const takenAt = Math.min(
-    ...writesOf(successor)
-      .filter(({ resource }) => resource === 'leases')
-      .filter(succeeded)
-      .map(({ atMs }) => atMs),
-  )
-  const late = writesOf(stopped).filter(({ atMs }) => atMs > takenAt)
+  const takenAt = Math.min(...termsOf(successor))
+  // A machine that is too busy for renewals in time may have made it lead anew: what it writes then is not late.
+  const again = Math.min(...termsOf(stopped).filter((atMs) => atMs > takenAt))
+  const late = writesOf(stopped).filter(({ atMs }) => atMs > takenAt && atMs < again)
   console.log(`stopped, succeeded, continued: ${late.length} late writes were tried`)
-  expect(late.filter(succeeded)).toEqual([])
+  expect(late.filter(succeeded).map(described)).toEqual([])
   expect(await count()).toBe(1_000)
   for (const replica of [successor, stopped]) expect(await replica.end()).toMatchObject({ code: 0 })
 })
