@@ -29,7 +29,19 @@ export class Disturbances {
 
   /** How old what a process knew may be that acted at `ms`: the barrier's lifetime where something was in the way, else the watch's lag. */
   knowledgeFromMs(ms: number): number {
-    const touching = this.#all.filter(({ fromMs, toMs }) => fromMs <= ms && toMs >= ms - barrierMs)
+    return this.#knowledgeFromMs(ms, this.#all)
+  }
+
+  /** The same of one that leads: stopped for longer than its term, it writes nothing any more. */
+  leadersKnowledgeFromMs(ms: number, termMs: number): number {
+    const excuses = this.#all.filter(
+      ({ cause, fromMs, toMs }) => cause !== 'pause' || Math.min(toMs, ms) - fromMs < termMs,
+    )
+    return this.#knowledgeFromMs(ms, excuses)
+  }
+
+  #knowledgeFromMs(ms: number, disturbances: readonly Disturbance[]): number {
+    const touching = disturbances.filter(({ fromMs, toMs }) => fromMs <= ms && toMs >= ms - barrierMs)
     return touching.length === 0 ? ms - lagMs : Math.min(ms, ...touching.map(({ fromMs }) => fromMs)) - barrierMs
   }
 }

@@ -9,7 +9,11 @@ export interface Run<W extends World> {
   readonly seed: number
   readonly storms: number
   readonly operationsPerStorm: number
+  /** times as long are the pauses between operations, where what they meet takes longer to come about */
+  readonly slowness?: number
   readonly kinds: readonly Kind<W>[]
+  /** what each storm is to come over */
+  readonly begin?: (world: W) => Promise<void>
   /** heals everything and holds what must be true at rest */
   readonly comeToRest: (world: W) => Promise<void>
 }
@@ -18,20 +22,25 @@ const shownLines = 120
 
 /** How many operations were possible. Throws Error with what did not hold and what led to it. */
 export async function play<W extends World>(world: W, run: Run<W>): Promise<number> {
-  const { seed, storms, operationsPerStorm, kinds, comeToRest } = run
+  const { seed, storms, operationsPerStorm, slowness = 1, kinds, begin, comeToRest } = run
   const steps = stepsOf(kinds, seed, storms * operationsPerStorm)
   let ran = 0
   try {
     await comeToRest(world)
     for (let storm = 0; storm < storms; storm++) {
+      await begin?.(world)
       world.journal.note(`STORM ${storm + 1} of ${storms}`)
       for (const { operation, pauseMs } of steps.slice(storm * operationsPerStorm, (storm + 1) * operationsPerStorm)) {
         if (world.violation !== undefined) throw world.violation
-        if (!operation.isPossible(world)) continue
+        if (!operation.isPossible(world)) {
+          // Or the rest of the storm would be over before the API server is back.
+          if (!world.isServing) await sleep(pauseMs * slowness)
+          continue
+        }
         world.journal.note(`> ${operation.text}`)
         await operation.run(world)
         ran++
-        await sleep(pauseMs)
+        await sleep(pauseMs * slowness)
       }
       await comeToRest(world)
     }

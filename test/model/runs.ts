@@ -22,10 +22,14 @@ export interface Runs<W extends World> {
   readonly seedsVariable: string
   /** unless MODEL_OPERATIONS says otherwise */
   readonly operationsPerStorm: number
+  /** of the pauses between operations */
+  readonly slowness?: number
   /** of one seed: so long, and so long for each storm */
   readonly timeoutMs: { readonly seed: number; readonly storm: number }
   readonly open: (options: WorldOptions) => Promise<W>
   readonly kinds: readonly Kind<W>[]
+  /** what each storm is to come over */
+  readonly begin?: (world: W) => Promise<void>
   readonly comeToRest: (world: W) => Promise<void>
   /** after the last storm */
   readonly end?: (world: W) => Promise<void>

@@ -1,9 +1,11 @@
-// Whether what a controller made its own was its own to take, and whether a set went with everything that was its own (I8).
+// Whether what a controller made its own was its own to take, whether a set went with everything that was its own (I8), and whether a copy that it
+// made was wanted (I9).
 import type { VMSnapshot } from '../../../src/api/vmsnapshot.ts'
 import type { VMSnapshotSet } from '../../../src/api/vmsnapshotset.ts'
 import { childName } from '../../../src/controller/child.ts'
 import { type Interval, ownerOf } from '../judge.ts'
 import type { FleetEvidence } from './fleet-judge.ts'
+import { matches } from './universe.ts'
 
 /** undefined: it was nobody's, and what the set would have made. */
 export function whyNotAdoptable({ sets }: FleetEvidence, before: VMSnapshot, after: VMSnapshot): string | undefined {
@@ -34,4 +36,26 @@ export function whyNotOver(
     return isLeft && now !== undefined ? [now.metadata.name] : []
   })
   return left.length === 0 ? undefined : `its copies ${left} were left`
+}
+
+/** undefined: a set that stood wanted this copy on a node that there was. */
+export function whyNotMade(
+  { sets, nodes }: FleetEvidence,
+  object: VMSnapshot,
+  { fromMs, toMs }: Interval,
+): string | undefined {
+  const { metadata, spec } = object
+  const owner = ownerOf(object) ?? ''
+  const found = sets.between(owner, fromMs, toMs).flatMap((version) => version.object ?? [])
+  const standing = found.filter((set) => set.metadata.deletionTimestamp === undefined)
+  const [set] = standing
+  if (set === undefined) return found.length === 0 ? 'its set was gone' : 'its set was being deleted'
+  if (metadata.name !== childName(set.metadata.name, spec.nodeName)) return 'it has not the name of a copy'
+  if (spec.snapshotName !== set.spec.template.snapshotName) return `it stands for ${spec.snapshotName}`
+  const named = nodes.uids.filter((uid) => nodes.last(uid)?.metadata.name === spec.nodeName)
+  const labels = named.flatMap((uid) => nodes.between(uid, fromMs, toMs)).flatMap((version) => version.object ?? [])
+  const isSelected = labels.some((node) =>
+    standing.some((version) => matches(version.spec.nodeSelector, node.metadata.labels ?? {})),
+  )
+  return isSelected ? undefined : 'its node was not selected'
 }

@@ -20,7 +20,7 @@ import { Member } from './member.ts'
 import { Overseer } from './overseer.ts'
 import { Replica } from './replica.ts'
 import { setSummaryOf } from './set-summary.ts'
-import type { SetSlot, Zone } from './universe.ts'
+import { leaseMs, type SetSlot, type Zone } from './universe.ts'
 
 const firstZones: Readonly<Record<NodeName, Zone>> = { n1: 'a', n2: 'a', n3: 'b' }
 const replicaLabels = ['c1', 'c2'] as const
@@ -78,6 +78,8 @@ export class FleetWorld extends World {
     const world = new FleetWorld(options, journal, machines, await Promise.all(made))
     await world.isWatched()
     for (const member of world.members) await member.arrive(firstZones[member.machine.label])
+    // They were nodes before they were members, so that they have no labels yet.
+    for (const member of world.members) await member.relabel(firstZones[member.machine.label])
     for (const replica of world.replicas) replica.start()
     return world
   }
@@ -131,7 +133,7 @@ export class FleetWorld extends World {
 
   /** Whoever leads may be the one that knows least. */
   #knowledgeFromMs(ms: number): number {
-    return Math.min(...this.replicas.map(({ disturbances }) => disturbances.knowledgeFromMs(ms)))
+    return Math.min(...this.replicas.map(({ disturbances }) => disturbances.leadersKnowledgeFromMs(ms, leaseMs)))
   }
 
   #nodeChanged(before: ClusterObject | undefined, after: ClusterObject | undefined): void {

@@ -1,11 +1,11 @@
-// Sees what becomes of objects and sets, and holds what a controller did to them against I6 to I8, a moment later: another watch may be behind.
+// Sees what becomes of objects and sets, and holds what a controller did to them against I6 to I9, a moment later: another watch may be behind.
 import type { VMSnapshot } from '../../../src/api/vmsnapshot.ts'
 import type { VMSnapshotSet } from '../../../src/api/vmsnapshotset.ts'
 import { keyOf } from '../../../src/kube/resource.ts'
 import type { Journal } from '../journal.ts'
 import { type Interval, ownerOf } from '../judge.ts'
 import { Violation } from '../violation.ts'
-import { whyNotAdoptable, whyNotOver } from './copy-judge.ts'
+import { whyNotAdoptable, whyNotMade, whyNotOver } from './copy-judge.ts'
 import { type FleetEvidence, whyNotDeletable, whyNotUnbraked } from './fleet-judge.ts'
 
 export interface OverseerOptions {
@@ -26,7 +26,7 @@ export class Overseer {
   readonly #options: OverseerOptions
   #cases: Case[] = []
   #violation: Violation | undefined
-  readonly counts = { deleted: 0, unbraked: 0, adopted: 0, ended: 0 }
+  readonly counts = { made: 0, deleted: 0, unbraked: 0, adopted: 0, ended: 0 }
 
   constructor(options: OverseerOptions) {
     this.#options = options
@@ -37,7 +37,10 @@ export class Overseer {
   }
 
   objectChanged(before: VMSnapshot | undefined, after: VMSnapshot | undefined): void {
-    if (before === undefined) return
+    if (before === undefined) {
+      if (after !== undefined && ownerOf(after) !== undefined) this.#judge('made', after, 'I9', whyNotMade)
+      return
+    }
     const isNews = before.metadata.deletionTimestamp === undefined
     if (isNews && after?.metadata.deletionTimestamp !== undefined) this.#judge('deleted', after, 'I6', whyNotDeletable)
     // It had no finalizer, or its deletion went unseen.
@@ -70,7 +73,7 @@ export class Overseer {
   }
 
   #judge<T extends VMSnapshot | VMSnapshotSet>(
-    what: 'deleted' | 'unbraked' | 'adopted' | 'ended',
+    what: keyof Overseer['counts'],
     object: T,
     law: string,
     why: (evidence: FleetEvidence, object: T, during: Interval) => string | undefined,

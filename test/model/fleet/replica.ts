@@ -5,7 +5,7 @@ import { ProgramProcess } from '../../support/program-process.ts'
 import { Disturbances } from '../disturbances.ts'
 import type { Journal } from '../journal.ts'
 import { Link } from '../link.ts'
-import { agentGraceMs, nodeGraceMs } from './universe.ts'
+import { agentGraceMs, leaseMs, nodeGraceMs } from './universe.ts'
 
 export interface ReplicaOptions {
   readonly label: string
@@ -19,6 +19,12 @@ export interface ReplicaOptions {
 
 const restartMs = 300
 const namespace = 'vmsnapshot-system'
+const flags = [
+  `--node-grace=${nodeGraceMs}ms`,
+  `--agent-grace=${agentGraceMs}ms`,
+  `--lease-duration=${leaseMs}ms`,
+  '--log-level=debug',
+]
 
 export class Replica {
   readonly label: string
@@ -58,7 +64,7 @@ export class Replica {
     if (this.isRunning) return
     const { label, root, program, journal } = this.#options
     const started = new ProgramProcess({
-      args: ['controller', `--node-grace=${nodeGraceMs}ms`, `--agent-grace=${agentGraceMs}ms`, '--log-level=debug'],
+      args: ['controller', ...flags],
       env: { KUBECONFIG: this.#kubeconfig, LISTEN_ADDRESS: 'off' },
       logFile: join(root, `${label}.log`),
       ...(program === undefined ? {} : { program }),

@@ -59,14 +59,18 @@ async function giveUpOtherDisks(world: FleetWorld, { machine }: Member): Promise
 }
 
 async function told(world: FleetWorld): Promise<void> {
-  await settled(world, 'sets and nodes are as they should be', async () => {
-    const scenery = await sceneryOf(world)
-    return [...wrongSets(scenery), ...wrongNodes(world, scenery.objects)]
-  })
+  await settleSets(world)
   await quiet(world)
   await settled(world, 'no set is written any more', async () => {
     const sinceMs = world.journal.now() - world.sets.lastChangeAtMs
     return sinceMs > quietMs ? [] : [`written ${Math.round(sinceMs)} ms ago`]
+  })
+}
+
+export async function settleSets(world: FleetWorld): Promise<void> {
+  await settled(world, 'sets and nodes are as they should be', async () => {
+    const scenery = await sceneryOf(world)
+    return [...wrongSets(scenery), ...wrongNodes(world, scenery.objects)]
   })
 }
 

@@ -9,15 +9,18 @@ import { aWhile } from './while.ts'
 /** Agents that are away do not let go: then the end of the storm does it. */
 const mendMs = 5_000
 
+/** Nobody sees a mistake sooner, and everybody has time to act on it. */
+const noticeMs = 1_500
+
 export function removeDefinitions(plurals: readonly Plural[], ms: number): Operation {
   const names = plurals.map((plural) => `${plural}.vmsnapshot.io`).join(' ')
   return {
-    text: `kubectl delete crd ${names}, mended ${ms} ms later`,
+    text: `kubectl delete crd ${names}, mended ${noticeMs + ms} ms later`,
     isPossible: (world) => world.isServing && world.definitions.deleted.length === 0,
     run: (world) =>
       world.attempt(async () => {
         for (const plural of plurals) await world.definitions.delete(plural)
-        world.inBackground(sleep(ms).then(() => world.attempt(() => restoreDefinitions(world, mendMs))))
+        world.inBackground(sleep(noticeMs + ms).then(() => world.attempt(() => restoreDefinitions(world, mendMs))))
       }),
   }
 }

@@ -15,7 +15,7 @@ import { nodeKinds } from './nodes.ts'
 import { aPlan, create, type Plan, setKinds } from './sets.ts'
 
 /** A template reaches every node that does not have it. */
-function distribute(directory: DirectoryName, shape: SnapshotShape): Operation<FleetWorld> {
+export function distribute(directory: DirectoryName, shape: SnapshotShape): Operation<FleetWorld> {
   const writes = nodes.map((node) => write({ node, directory }, shape))
   return {
     text: `write ${shapeText(shape)} ${directory} on every node`,
@@ -57,7 +57,7 @@ export const kinds: readonly Kind<FleetWorld>[] = [
   ...quarterOf(directoryKinds),
   ...quarterOf(processKinds),
   ...quarterOf(networkKinds),
-  { weight: 6, arbitrary: fc.tuple(somePlurals, aWhile).map((drawn) => removeDefinitions(...drawn)) },
+  { weight: 3, arbitrary: fc.tuple(somePlurals, aWhile).map((drawn) => removeDefinitions(...drawn)) },
 ]
 
 /** They have a run of their own. */
