@@ -5,6 +5,7 @@ import type { VMSnapshotNode } from '../../../src/api/vmsnapshotnode.ts'
 import type { VMSnapshotSet } from '../../../src/api/vmsnapshotset.ts'
 import type { KubeObject } from '../../../src/kube/object.ts'
 import { keyOf } from '../../../src/kube/resource.ts'
+import { carriesOurs } from '../expectation.ts'
 import type { History, Version } from '../history.ts'
 import { type Evidence, type Interval, isTerminating, ownerOf } from '../judge.ts'
 import type { Hands } from './hands.ts'
@@ -47,8 +48,10 @@ export function whyNotDeletable(evidence: FleetEvidence, object: VMSnapshot, dur
   const orphanedAtMs = orphanedSince(evidence, owner, toMs)
   const unmarked = versions.flatMap(({ atMs, object: set }) => (set === undefined || atMs >= orphanedAtMs ? [] : [set]))
   if (unmarked.some(isDeleting)) return whyNotWithSet(evidence, object, unmarked.filter(isDeleting), during)
-  // What is left of a set that is gone is the garbage collector's.
-  if (orphanedAtMs > toMs && versions.some((version) => version.object === undefined)) return undefined
+  // What is left of a set that is gone is the garbage collector's. So is a copy that came to be after its orphaned set went: a new definition makes
+  // the API server hold a create back for 2 s. No agent takes it under its finalizer, so that nothing goes with it.
+  const isLate = orphanedAtMs <= toMs && !carriesOurs(object)
+  if ((orphanedAtMs > toMs || isLate) && versions.some((version) => version.object === undefined)) return undefined
   const nodes = versionsOf(evidence.nodes, object.spec.nodeName, during).flatMap((version) => version.object ?? [])
   const isDeselected = found.some((set) =>
     nodes.some(({ metadata }) => !matches(set.spec.nodeSelector, metadata.labels ?? {})),

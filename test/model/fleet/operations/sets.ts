@@ -25,6 +25,8 @@ import { aChoice, aSetSlot, type Choice, type NodeSelector, type SetSlot } from 
 type Policy = 'Delete' | 'Retain'
 
 const aPropagation = fc.constantFrom<Propagation>('Background', 'Background', 'Foreground', 'Orphan')
+/** By hand mostly the brake: a copy has Delete already. */
+const aPolicyByHand = aPolicy.map((policy): Policy => (policy === 'Delete' ? 'Retain' : 'Delete'))
 const aDirectory = fc.constantFrom<DirectoryName>(...directories)
 const nameOf = ({ namespace, set }: SetSlot) => `set ${namespace}/${set}`
 
@@ -226,7 +228,7 @@ export const setKinds: readonly Kind<FleetWorld>[] = [
   {
     weight: 8,
     arbitrary: fc
-      .tuple(aCopy, aPolicy)
+      .tuple(aCopy, aPolicyByHand)
       .map(([[slot, node], policy]) =>
         onCopy(`set to ${policy}`, slot, node, (world, copy) => world.setPolicyByHand(copy, policy)),
       ),
