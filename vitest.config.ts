@@ -1,6 +1,10 @@
 import { configDefaults, defineConfig } from 'vitest/config'
 
 const integration = 'test/integration/**/*.test.ts'
+/** Long: run by `npm run nightly`, not by the test command. */
+const nightly = 'test/nightly/**/*.test.ts'
+/** With TEST_SEED, property tests draw the same values again. */
+const setupFiles = ['test/support/seed.ts']
 
 export default defineConfig({
   test: {
@@ -13,7 +17,8 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: [...configDefaults.exclude, integration],
+          exclude: [...configDefaults.exclude, integration, nightly],
+          setupFiles,
           // Against a hang, no measure: some write tens of thousands of files, on whatever disk there is.
           testTimeout: 120_000,
           hookTimeout: 120_000,
@@ -23,8 +28,19 @@ export default defineConfig({
         test: {
           name: 'integration',
           include: [integration],
+          setupFiles,
           globalSetup: ['test/controlplane/global-setup.ts'],
           testTimeout: 60_000,
+          hookTimeout: 120_000,
+        },
+      },
+      {
+        test: {
+          name: 'nightly',
+          include: [nightly],
+          setupFiles,
+          globalSetup: ['test/controlplane/global-setup.ts'],
+          testTimeout: 120_000,
           hookTimeout: 120_000,
         },
       },

@@ -1,5 +1,5 @@
 // The runs of a world, one for each seed: the control plane, the program, the journal, and what a failed run leaves behind.
-// A world that failed leaves a control plane that nobody can use after it, and a long list of seeds would fill one: each then has its own.
+// Each seed has a control plane of its own: a failed run leaves one that no other run can use, and many runs would fill one.
 import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -43,7 +43,6 @@ export function describeRuns<W extends World>(runs: Runs<W>): void {
   const storms = Number(process.env.MODEL_STORMS ?? 1)
   const operationsPerStorm = Number(process.env.MODEL_OPERATIONS ?? runs.operationsPerStorm)
   const isKept = process.env.MODEL_KEEP !== undefined
-  const isShared = seeds.length <= runs.seeds.split(',').length
 
   describe(runs.title, () => {
     const directory = mkdtempSync(join(tmpdir(), `vmsnapshot-${runs.name}-`))
@@ -94,7 +93,7 @@ export function describeRuns<W extends World>(runs: Runs<W>): void {
           if (!isDone) console.log(`${variables} failed; journal and logs are in ${root}`)
           hasFailed ||= !isDone
           if (isKept && controlPlane !== undefined) keepAuditLog(controlPlane, root)
-          if (!isDone || !isShared) await stop()
+          await stop()
         }
       },
       startMs + runs.timeoutMs.seed + storms * runs.timeoutMs.storm,
