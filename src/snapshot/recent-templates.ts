@@ -2,7 +2,7 @@
 // For the look before a removal, that an image has no user may be a second old, since the look that lets the directory go, after it was renamed away,
 // never is: it begins after it was asked for, and serves all who asked by then. That an image has a user is never answered from memory.
 import type { BaseDirectory } from './base-directory.ts'
-import { templatesIn, templateUserOf } from './removable.ts'
+import { templatesIn, templateUserOf } from './base-templates.ts'
 
 const recentMs = 1_000
 

@@ -1,10 +1,9 @@
 // May this directory be removed as a snapshot? What the disk and the node say against it; claims and policies are not known here.
 import type { BaseDirectory } from './base-directory.ts'
+import { type TemplateUser, templateBlock, templateUserOf } from './base-templates.ts'
 import { type Directory, type Entry, textOfName } from './descriptor.ts'
 import type { DiskBlock } from './disk.ts'
-import { isSnapshotFile, OWN_DIRECTORY, ROOTFS_FILE, ROOTFS_META_FILE } from './layout.ts'
-import { decodeMeta, META_MAX_BYTES, MetaError } from './meta.ts'
-import { isDead, TRASH_DIRECTORY } from './trash.ts'
+import { isSnapshotFile, OWN_DIRECTORY, ROOTFS_FILE } from './layout.ts'
 
 /** As deep as names of the API reach, and then some; below that nothing can be a snapshot of ours. */
 const searchDepth = 8
@@ -14,9 +13,6 @@ const searchDepth = 8
  * `path` is where it stands at present, as the kernel names it; `name` is what it is called below the base directory.
  */
 export type InUse = (path: string, name: string) => string | undefined
-
-/** A directory, below the base directory, of a snapshot that lies over this image. */
-export type TemplateUser = (base: BaseDirectory, image: string) => string | undefined
 
 /** undefined: nothing speaks against it. `directory` may have been renamed already; `name` is the one it goes by. Throws system errors. */
 export function blockOf(
@@ -40,55 +36,6 @@ export function blockOf(
   if (!entries.some((entry) => nameOf(entry) === ROOTFS_FILE)) return undefined
   const image = `${path}/${ROOTFS_FILE}`
   return templateBlock(base, image, userOf(base, image))
-}
-
-/** A CoW file is worthless without the exact image below it. `user`: what a TemplateUser says. */
-export function templateBlock(base: BaseDirectory, image: string, user: string | undefined): DiskBlock | undefined {
-  if (user === undefined) return undefined
-  return blocked('BaseTemplateInUse', `${image} is the base template of ${base.path}/${user}`)
-}
-
-/** As it is now: every snapshot is looked at. Throws system errors. */
-export function templateUserOf(base: BaseDirectory, image: string): string | undefined {
-  return findSnapshotOver(base, (template) => template === image)
-}
-
-/** Images that snapshots lie over. */
-export function templatesIn(base: BaseDirectory): ReadonlySet<string> {
-  const templates = new Set<string>()
-  findSnapshotOver(base, (template) => {
-    templates.add(template)
-    return false
-  })
-  return templates
-}
-
-/** Under their names, and in the trash, from where they may come back. */
-function findSnapshotOver(base: BaseDirectory, isIt: (template: string) => boolean): string | undefined {
-  const isOver = (directory: Directory) => {
-    const template = baseTemplateIn(directory)
-    return template !== undefined && isIt(template)
-  }
-  const found = find(base.root, (entry, _, parent) => nameOf(entry) === ROOTFS_META_FILE && isOver(parent), true)
-  if (found !== undefined) return found.path
-  using trash = base.root.descend([OWN_DIRECTORY, TRASH_DIRECTORY])
-  for (const entry of trash?.entries() ?? []) {
-    if (!entry.isDirectory() || isDead(nameOf(entry))) continue
-    using pending = trash?.openDirectory(entry.name)
-    if (pending !== undefined && isOver(pending)) return `${OWN_DIRECTORY}/${TRASH_DIRECTORY}/${nameOf(entry)}`
-  }
-  return undefined
-}
-
-function baseTemplateIn(directory: Directory): string | undefined {
-  const file = directory.readFile(ROOTFS_META_FILE, META_MAX_BYTES)
-  if (file.kind !== 'content') return undefined
-  try {
-    return decodeMeta(file.bytes).baseTemplate
-  } catch (error) {
-    if (error instanceof MetaError) return undefined
-    throw error
-  }
 }
 
 type Match = (entry: Entry, depth: number, parent: Directory) => boolean

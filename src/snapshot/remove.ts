@@ -1,12 +1,13 @@
 // The steps of a removal on disk. Each is idempotent, opens the base directory anew and checks its marker through the descriptor that it
 // then renames by, so that a disk that was swapped between two steps is noticed. docs/removal.md has the whole protocol.
 import type { BaseDirectory } from './base-directory.ts'
+import { type TemplateUser, templateBlock } from './base-templates.ts'
 import { type Directory, identityOf, sameIdentity } from './descriptor.ts'
 import type { DiskBlock, RemovalTarget } from './disk.ts'
 import { errnoOf } from './problem.ts'
 import { emptyDirectory, type PurgeCount } from './purge.ts'
 import { RecentTemplates } from './recent-templates.ts'
-import { blockOf, type InUse, type TemplateUser, templateBlock } from './removable.ts'
+import { blockOf, type InUse } from './removable.ts'
 import { Syncer } from './syncer.ts'
 import { type Grave, placeOf, siblingGrave, Trash, type TrashEntry } from './trash.ts'
 
