@@ -1,5 +1,5 @@
 // What a VMSnapshotNode says of everything that lies on the disk, and which change of it is worth a write. Pure.
-import { formatBytes } from '../api/quantity.ts'
+import { boundedCount, formatBytes } from '../api/quantity.ts'
 import { cutText } from '../api/text.ts'
 import {
   type AbandonedDirectory,
@@ -23,20 +23,20 @@ export function withInventory(
   const owners = new Map(abandoned.map(({ snapshotName, namespace, name }) => [snapshotName, `${namespace}/${name}`]))
   return {
     ...status,
-    claimedDirectories: claimed.directories,
-    claimedBytes: claimed.bytes,
-    unclaimedDirectories: unclaimed.directories,
-    unclaimedBytes: unclaimed.bytes,
+    claimedDirectories: boundedCount(claimed.directories),
+    claimedBytes: boundedCount(claimed.bytes),
+    unclaimedDirectories: boundedCount(unclaimed.directories),
+    unclaimedBytes: boundedCount(unclaimed.bytes),
     unclaimedSize: formatBytes(unclaimed.bytes),
     ...(largest.length === 0 ? {} : { unclaimed: largest.map((found) => rowOf(found, owners.get(found.name))) }),
-    unreadableDirectories: unreadable.directories,
+    unreadableDirectories: boundedCount(unreadable.directories),
     ...(unreadable.first.length === 0
       ? {}
       : {
           unreadable: unreadable.first.slice(0, UNREADABLE_LIMIT).map((text) => cutText(text, UNREADABLE_MAX_LENGTH)),
         }),
-    trashDirectories: trash.directories,
-    trashBytes: trash.bytes,
+    trashDirectories: boundedCount(trash.directories),
+    trashBytes: boundedCount(trash.bytes),
     ...(trash.oldestAtMs === undefined ? {} : { oldestTrashAt: timestamp(new Date(trash.oldestAtMs)) }),
   }
 }
@@ -48,7 +48,7 @@ function rowOf(
   return {
     snapshotName: cutText(name, DIRECTORY_NAME_MAX_LENGTH),
     size: formatBytes(allocatedBytes),
-    allocatedBytes,
+    allocatedBytes: boundedCount(allocatedBytes),
     ...(format === undefined ? {} : { format }),
     firstSeenAt: timestamp(new Date(firstSeenAtMs)),
     ...(formerOwner === undefined ? {} : { formerOwner }),
@@ -57,10 +57,9 @@ function rowOf(
 
 /** What the process before this one saw, so that age counts from first sight. */
 export function seenBefore({ unclaimed = [] }: VMSnapshotNodeStatus = {}) {
-  return unclaimed.map(({ snapshotName, firstSeenAt }) => ({
-    name: snapshotName,
-    firstSeenAtMs: Date.parse(firstSeenAt),
-  }))
+  return unclaimed
+    .map(({ snapshotName, firstSeenAt }) => ({ name: snapshotName, firstSeenAtMs: Date.parse(firstSeenAt) }))
+    .filter(({ firstSeenAtMs }) => !Number.isNaN(firstSeenAtMs))
 }
 
 /** They move all the time, and an idle agent writes nothing. */

@@ -1,7 +1,14 @@
 // Status of the node's VMSnapshotNode: the base directory's identity, its size, what lies there, and whether it can be used. Pure.
 import { conditionOf, type Draft } from '../api/condition.ts'
-import { formatBytes } from '../api/quantity.ts'
-import type { AbandonedDirectory, VMSnapshotNode, VMSnapshotNodeStatus } from '../api/vmsnapshotnode.ts'
+import { boundedCount, formatBytes } from '../api/quantity.ts'
+import { cutText } from '../api/text.ts'
+import { PATH_MAX_LENGTH } from '../api/vmsnapshot.ts'
+import {
+  type AbandonedDirectory,
+  FILE_SYSTEM_TYPE_MAX_LENGTH,
+  type VMSnapshotNode,
+  type VMSnapshotNodeStatus,
+} from '../api/vmsnapshotnode.ts'
 import type { Recovered, Storage } from '../snapshot/disk.ts'
 import type { TakenInventory } from './inventory-keeper.ts'
 import { withInventory } from './inventory-status.ts'
@@ -29,7 +36,7 @@ export function nodeStatusOf(seen: NodeObserved): NodeStatusDraft {
   const { conditions: _, nodeUID: __, ...recorded } = agentPartOf(node.status)
   return {
     ...(verdict.kind === 'ready' ? diskPartOf(seen, verdict, recorded) : recorded),
-    baseDirectory: baseDir,
+    baseDirectory: cutText(baseDir, PATH_MAX_LENGTH),
     agentVersion: agent.version,
     ...(agent.nodeUID === undefined ? {} : { nodeUID: agent.nodeUID }),
     conditions: [storageReady(seen)],
@@ -84,7 +91,14 @@ function sizesOf(storage: Storage) {
   if (storage.kind !== 'ready') return undefined
   const { fileSystemType, totalBytes, availableBytes, totalInodes, availableInodes } = storage
   const freeSpace = `${formatBytes(availableBytes)} of ${formatBytes(totalBytes)}`
-  return { fileSystemType, totalBytes, availableBytes, freeSpace, totalInodes, availableInodes }
+  return {
+    fileSystemType: cutText(fileSystemType, FILE_SYSTEM_TYPE_MAX_LENGTH),
+    totalBytes: boundedCount(totalBytes),
+    availableBytes: boundedCount(availableBytes),
+    freeSpace,
+    totalInodes: boundedCount(totalInodes),
+    availableInodes: boundedCount(availableInodes),
+  }
 }
 
 /** A node's status without what the controller writes there: whoever applies a field owns it. */

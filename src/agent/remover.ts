@@ -1,5 +1,6 @@
 // Takes directories away whose barrier has been passed: one at a time in a tree, asking the store again before the point of no return, telling
 // how far it is. What becomes of the object afterwards is not decided here.
+import { boundedCount } from '../api/quantity.ts'
 import type { VMSnapshot } from '../api/vmsnapshot.ts'
 import type { ReconcileContext } from '../kube/controller.ts'
 import type { Store } from '../kube/informer.ts'
@@ -94,7 +95,7 @@ export class Remover {
       const object = this.#options.store.get(key)
       const { removal, conditions = [], ...status } = object?.status ?? {}
       if (object === undefined || object.metadata.uid !== uid || removal === undefined) return
-      const draft = { ...status, conditions, removal: { ...removal, bytesRemoved: bytes } }
+      const draft = { ...status, conditions, removal: { ...removal, bytesRemoved: boundedCount(bytes) } }
       this.#status
         .write(key, object, draft, log)
         .catch((err) => log.debug({ vmSnapshot: key, err }, 'progress not written'))

@@ -1,5 +1,5 @@
 // status.snapshot from a report. Bounded in every direction, so that an object stays small whatever a directory holds. Pure.
-import { formatBytes } from '../api/quantity.ts'
+import { boundedCount, formatBytes } from '../api/quantity.ts'
 import { cutText } from '../api/text.ts'
 import {
   DIFF_FILE_LIMIT,
@@ -19,8 +19,8 @@ export function snapshotStatusOf(report: DirectoryReport): SnapshotStatus {
     path: cutText(path, PATH_MAX_LENGTH),
     ...(format === undefined ? {} : { format }),
     template,
-    allocatedBytes,
-    apparentBytes,
+    allocatedBytes: boundedCount(allocatedBytes),
+    apparentBytes: boundedCount(apparentBytes),
     size: formatBytes(allocatedBytes),
     ...ifRead(header, (value) => ({ memory: memoryOf(value) })),
     ...diffFilesOf(report),
@@ -44,7 +44,7 @@ function memoryOf(header: HeaderSummary): NonNullable<SnapshotStatus['memory']> 
     baseBuildID,
     blockSizeBytes: String(blockSizeBytes),
     sizeBytes: String(sizeBytes),
-    mappings,
+    mappings: boundedCount(mappings),
     zeroBytes: u64(zeroBytes),
   }
 }
@@ -55,7 +55,13 @@ function diffFilesOf({ diffFiles }: DirectoryReport): Pick<SnapshotStatus, 'diff
 }
 
 function rowOf({ buildID, file, allocatedBytes, apparentBytes, mappedBytes }: DiffFile) {
-  return { buildID, file, allocatedBytes, apparentBytes, mappedBytes: u64(mappedBytes) }
+  return {
+    buildID,
+    file: cutText(file, FILE_NAME_MAX_LENGTH),
+    allocatedBytes: boundedCount(allocatedBytes),
+    apparentBytes: boundedCount(apparentBytes),
+    mappedBytes: u64(mappedBytes),
+  }
 }
 
 function rootfsOf({ baseTemplate, baseTemplatePresent }: RootfsSummary): NonNullable<SnapshotStatus['rootfs']> {

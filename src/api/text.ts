@@ -2,8 +2,12 @@
 
 const encoder = new TextEncoder()
 
-/** `text` where its JSON, without the quotes, takes at most `maxBytes` bytes; else its beginning and an ellipsis. */
-export function cutText(text: string, maxBytes: number): string {
+/**
+ * `text` where its JSON, without the quotes, takes at most `maxBytes` bytes; else its beginning and an ellipsis.
+ * Half of a surrogate pair becomes U+FFFD, as in the API server: it would read back as another text than was written.
+ */
+export function cutText(original: string, maxBytes: number): string {
+  const text = original.toWellFormed()
   if (jsonBytes(text) <= maxBytes) return text
   let kept = ''
   let left = maxBytes - jsonBytes('…')

@@ -111,7 +111,7 @@ const snapshot = z.object({
     .optional()
     .describe('Whether rootfs.ext4 is there, so that other snapshots can be made over it.'),
   allocatedBytes: bytes(
-    'Disk usage of all files below: blocks times 512, hard links counted each time. Not what a removal would free.',
+    'Disk usage of all files below: blocks times 512, hard links counted each time. Not what a removal would free. At most 2^53 - 1, as every count here: a larger one is given as that.',
   ),
   apparentBytes: bytes('Sum of the lengths of all files below.'),
   size: z.string().max(16).describe('allocatedBytes for people, such as 1.2Gi.'),

@@ -24,6 +24,9 @@ export const vmSnapshotNodeSpec = z
   })
   .describe('What a person decides about the disk of the node.')
 
+/** FUSE lets every file system choose its name. */
+export const FILE_SYSTEM_TYPE_MAX_LENGTH = 64
+
 /** Directories that nobody can claim may have longer names: they are cut. */
 export const DIRECTORY_NAME_MAX_LENGTH = 515
 
@@ -63,9 +66,13 @@ export const vmSnapshotNodeStatus = z
       .max(32)
       .optional()
       .meta({ description: 'Identities that were given up.', 'x-kubernetes-list-type': 'set' }),
-    fileSystemType: z.string().max(64).optional().describe('Type of the file system, such as ext4 or xfs.'),
+    fileSystemType: z
+      .string()
+      .max(FILE_SYSTEM_TYPE_MAX_LENGTH)
+      .optional()
+      .describe('Type of the file system, such as ext4 or xfs.'),
     totalBytes: count(
-      'Size of the file system. This, like everything here that moves all the time, is as of the last write: a change of bytes by less than 1 % of the file system, or 1 GiB, and of inodes by less than 1 % is none.',
+      'Size of the file system. This, like everything here that moves all the time, is as of the last write: a change of bytes by less than 1 % of the file system, or 1 GiB, and of inodes by less than 1 % is none. Every count here is at most 2^53 - 1: a larger one is given as that.',
     ),
     availableBytes: count('Bytes that are free for ordinary users.'),
     freeSpace: z.string().max(32).optional().describe('Both for people, such as 120Gi of 1.8Ti.'),

@@ -47,3 +47,14 @@ export function parseJSON(name: string, text: string, status: number): unknown {
     throw new APIError('Transient', `${name}: the answer is not JSON`, { status }, cause)
   }
 }
+
+// Characters that JSON takes as they are, and YAML refuses (controls, U+FEFF, U+FFFE, U+FFFF) or folds like a line break (NEL, LS, PS).
+const escapedForYAML = /[\u007f-\u009f\u2028\u2029\ufeff\ufffe\uffff]/g
+
+/** A request body: JSON that also means the same as YAML, which is what the API server reads a server-side apply as. */
+export function textOf(body: unknown): string {
+  return JSON.stringify(body).replace(
+    escapedForYAML,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
+}

@@ -10,7 +10,7 @@ import type { ClientRequest, IncomingMessage } from 'node:http'
 import { Agent, request as httpsRequest } from 'node:https'
 import { TLSSocket } from 'node:tls'
 import { APIError, errorOf } from './api-error.ts'
-import { bodyOf, linesOf, parseJSON } from './body.ts'
+import { bodyOf, linesOf, parseJSON, textOf } from './body.ts'
 import { unlessAborted } from './clock.ts'
 import { type CredentialOptions, CredentialSource, type Credentials, defaultDeadlineMs } from './credentials.ts'
 import { Slots } from './slots.ts'
@@ -249,7 +249,7 @@ function sendOnce(
   userAgent: string,
   signal: AbortSignal,
 ): Promise<IncomingMessage> {
-  const text = body === undefined ? undefined : JSON.stringify(body)
+  const text = body === undefined ? undefined : textOf(body)
   const url = new URL(server)
   url.pathname = `${url.pathname.replace(/\/$/, '')}${path}`
   for (const [key, value] of Object.entries(query ?? {})) if (value !== undefined) url.searchParams.set(key, value)

@@ -34,9 +34,13 @@ export function referenceTo(
   return { apiVersion, kind, name, ...(namespace === undefined ? {} : { namespace }), uid }
 }
 
-/** metav1.Time: RFC 3339 with whole seconds. */
+/** The last second that RFC 3339 can name. */
+const latestMs = Date.UTC(9999, 11, 31, 23, 59, 59)
+
+/** metav1.Time: RFC 3339 with whole seconds. Times outside 1970 to 9999, which file systems report, become the nearest of these. */
 export function timestamp(time: Date): string {
-  return time.toISOString().replace(/\.\d+Z$/, 'Z')
+  const ms = time.getTime()
+  return new Date(ms > 0 ? Math.min(ms, latestMs) : 0).toISOString().replace(/\.\d+Z$/, 'Z')
 }
 
 /** metav1.MicroTime: always six digits, else it is refused. */

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Schema } from '../../build/api-reference.ts'
 import { customResourceDefinitions } from '../../src/api/crd.ts'
-import { formatBytes } from '../../src/api/quantity.ts'
+import { boundedCount, formatBytes, LARGEST_COUNT } from '../../src/api/quantity.ts'
 import { reasons } from '../../src/api/reasons.ts'
 import { cutText } from '../../src/api/text.ts'
 import { vmSnapshotResource } from '../../src/api/vmsnapshot.ts'
@@ -58,8 +58,13 @@ test.each([
   [10_200, '10Ki'],
   [1024 ** 2 - 1, '1Mi'],
   [1.25 * 1024 ** 3, '1.3Gi'],
+  [2 ** 63, '8Ei'],
+  [2 ** 64, '16Ei'],
+  [Number.POSITIVE_INFINITY, '16Ei'],
+  [Number.NaN, '0'],
+  [-1, '0'],
   [123 * 1024 ** 4, '123Ti'],
-  [2 ** 60, '1024Pi'],
+  [2 ** 60, '1Ei'],
 ])('formatBytes(%d) is %s', (bytes, text) => {
   expect(formatBytes(bytes)).toBe(text)
 })
@@ -101,4 +106,19 @@ describe('an object that a newer version has written', () => {
     expect(() => vmSnapshotResource.parse({ ...object, status: { removal: { token: 5 } } })).toThrow()
     expect(() => vmSnapshotResource.parse({ ...object, spec: { ...object.spec, deletionPolicy: 'Archive' } })).toThrow()
   })
+})
+
+test.each([
+  [0, 0],
+  [-0, 0],
+  [-1, 0],
+  [0.5, 0],
+  [Number.NaN, 0],
+  [4096, 4096],
+  [LARGEST_COUNT, LARGEST_COUNT],
+  [2 ** 53, LARGEST_COUNT],
+  [2 ** 63 - 1024, LARGEST_COUNT],
+  [Number.POSITIVE_INFINITY, LARGEST_COUNT],
+])('boundedCount(%d) is %d', (value, expected) => {
+  expect(boundedCount(value)).toBe(expected)
 })
