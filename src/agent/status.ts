@@ -132,6 +132,7 @@ const findingReasons: Readonly<Record<DecidingCode, Reason>> = {
   RootfsMetaDamaged: 'RootfsMetaDamaged',
   BaseTemplateMissing: 'BaseTemplateMissing',
   BaseTemplateNotVisible: 'BaseTemplateNotVisible',
+  BaseTemplateUnresolved: 'BaseTemplateUnresolved',
   FileUnreadable: 'FileUnreadable',
   MemoryBeingSaved: 'StillChanging',
   StillChanging: 'StillChanging',

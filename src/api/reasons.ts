@@ -60,6 +60,11 @@ export const reasons = {
     'The base template lies where the agent cannot see it.',
     'Mount the template below the base directory, or ignore Restorable for this snapshot.',
   ),
+  BaseTemplateUnresolved: text(
+    'A path or a file below the base directory cannot be read, so the base template of a snapshot is not known. The message names the path. ' +
+      'On DeletionBlocked: a snapshot may need the image of this directory.',
+    'Correct what the message names: the link, the permission or the rootfs.meta; or delete the snapshot that it belongs to.',
+  ),
   FileUnreadable: text(
     'A file of the directory could not be read; the message names it and the error.',
     'Check the disk of the node and the permissions of the file.',

@@ -1,12 +1,13 @@
 // The base directory and its marker: without the marker's ID nothing that is read or missing below it means anything,
 // because an unmounted disk looks like an empty directory.
-import { type BigIntStats, readFileSync, statfsSync, statSync } from 'node:fs'
+import { type BigIntStats, statfsSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { v4 as freshUUID, validate } from 'uuid'
 import { Directory } from './descriptor.ts'
 import type { Failed, Storage } from './disk.ts'
 import { MARKER_FILE, OWN_DIRECTORY } from './layout.ts'
 import { type HeldLock, LockNotHeldError } from './lock.ts'
+import { mountOf, mountTable } from './mount-table.ts'
 import { errnoOf, problemOf } from './problem.ts'
 import type { Problem, ProblemCode } from './report.ts'
 import { clearUnfinished, finish, unfinishedName } from './unfinished.ts'
@@ -15,6 +16,7 @@ const markerMaxBytes = 64
 
 /** A base directory whose marker has been read through the same descriptor that everything else goes through. */
 export class BaseDirectory {
+  /** The real one, without symbolic links: what the kernel calls files below begins with it. */
   readonly path: string
   readonly root: Directory
   readonly #lock: HeldLock | undefined
@@ -28,7 +30,8 @@ export class BaseDirectory {
   /** `lock`: without it everything can be read and nothing renamed. */
   static open(path: string, lock?: HeldLock): BaseDirectory | Failed {
     try {
-      return new BaseDirectory(path, Directory.open(path), lock)
+      const root = Directory.open(path)
+      return new BaseDirectory(realPath(root, path), root, lock)
     } catch (error) {
       return { kind: 'unknown', problem: baseProblem(error, path) }
     }
@@ -123,26 +126,17 @@ function baseProblem(error: unknown, path: string): Problem {
   }
 }
 
+/** A directory that was unlinked since, and one that this process cannot reach from its root, have none. */
+function realPath(root: Directory, path: string): string {
+  const real = root.currentPath()
+  return real.startsWith('/') && !real.endsWith(' (deleted)') ? real : path
+}
+
 function isMountPointAt(path: string, here: BigIntStats): boolean {
   const above = statSync(dirname(path), { bigint: true })
-  return here.dev !== above.dev || here.ino === above.ino || mounts().some(({ mountPoint }) => mountPoint === path)
+  return here.dev !== above.dev || here.ino === above.ino || mountTable().some(({ mountPoint }) => mountPoint === path)
 }
 
 function fileSystemTypeAt(path: string): string | undefined {
-  const below = mounts().filter(
-    ({ mountPoint }) => path === mountPoint || path.startsWith(mountPoint === '/' ? '/' : `${mountPoint}/`),
-  )
-  return below.sort((a, b) => a.mountPoint.length - b.mountPoint.length).at(-1)?.type
-}
-
-/** proc(5), mountinfo: the fifth field is the mount point with octal escapes, the type follows the lone hyphen. */
-function mounts(): readonly { readonly mountPoint: string; readonly type: string }[] {
-  const lines = readFileSync('/proc/self/mountinfo', 'utf8').trimEnd().split('\n')
-  return lines.map((line) => {
-    const [before = '', after = ''] = line.split(' - ')
-    const mountPoint = (before.split(' ')[4] ?? '').replace(/\\([0-7]{3})/g, (_, octal: string) =>
-      String.fromCharCode(Number.parseInt(octal, 8)),
-    )
-    return { mountPoint, type: after.split(' ')[0] ?? '' }
-  })
+  return mountOf(path, mountTable())?.type
 }

@@ -126,6 +126,11 @@ export class Directory {
     return lstatSync(this.#path(name), { throwIfNoEntry: false })
   }
 
+  /** What a symbolic link holds. Throws EINVAL for everything else. */
+  readLink(name: EntryName): Buffer {
+    return readlinkSync(this.#path(name), { encoding: 'buffer' })
+  }
+
   /** Reads a regular file of at most `maxBytes`. */
   readFile(name: EntryName, maxBytes: number): FileContent {
     return this.#read(name, maxBytes, (fd, sizeBytes) => {

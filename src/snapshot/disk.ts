@@ -43,6 +43,7 @@ export type DiskBlock = {
     | 'NotASnapshot'
     | 'SnapshotsBelow'
     | 'BaseTemplateInUse'
+    | 'BaseTemplateUnresolved'
     | 'InUse'
     | 'NameTaken'
     | 'IdentityChanged'

@@ -1,14 +1,14 @@
 // Reads the three files of a snapshot directory that say something: header, meta and snapfile. Each answer is a verdict, never an exception.
-import { dirname } from 'node:path/posix'
 import type { BaseDirectory } from './base-directory.ts'
 import type { Directory, UsedContent } from './descriptor.ts'
 import { decodeHeader, HEADER_MAX_BYTES, HEADER_SIZE_BYTES, type Header, HeaderError } from './header.ts'
 import { type HeaderRemark, isForeignVersion, remarksOn, unsupported } from './header-findings.ts'
-import { MEM_HEADER_FILE, parseName, ROOTFS_META_FILE, SNAP_FILE } from './layout.ts'
+import { MEM_HEADER_FILE, ROOTFS_META_FILE, SNAP_FILE } from './layout.ts'
 import { decodeMeta, META_MAX_BYTES, MetaError, type RootfsMeta } from './meta.ts'
 import { errnoOf, problemOf } from './problem.ts'
 import type { FileVerdict, HeaderSummary, Problem, RootfsSummary } from './report.ts'
 import { type Shares, sharesOf } from './shares.ts'
+import { resolveTemplate, type TemplateResolution } from './template-path.ts'
 import { VM_STATE_MAX_BYTES, VMStateReader, type VMStateSummary } from './vmstate.ts'
 
 export interface HeaderLook {
@@ -62,30 +62,25 @@ function metaIn(bytes: Uint8Array): FileVerdict<RootfsMeta> {
   }
 }
 
-/** The meta file may have been read long ago; whether the template is there is looked at now. */
+/** The meta file may have been read long ago; where its template is, is looked at now. */
 export function withPresence(verdict: FileVerdict<RootfsMeta>, base: BaseDirectory): FileVerdict<RootfsSummary> {
   if (verdict.kind !== 'ok') return verdict
   const { baseTemplate } = verdict.value
-  return { kind: 'ok', value: { baseTemplate, baseTemplatePresent: isPresent(baseTemplate, base) } }
+  return { kind: 'ok', value: { baseTemplate, ...presenceOf(resolveTemplate(base, baseTemplate)) } }
 }
 
-/** undefined: it lies outside the base directory, where this process does not look. */
-function isPresent(baseTemplate: string, base: BaseDirectory): boolean | undefined {
-  if (!baseTemplate.startsWith(`${base.path}/`)) return undefined
-  const path = baseTemplate.slice(base.path.length + 1)
-  let name: string
-  try {
-    name = parseName(path)
-  } catch {
-    return undefined
-  }
-  const parent = dirname(name)
-  try {
-    using directory = base.root.descend(parent === '.' ? [] : parent.split('/'))
-    return directory?.statOf(name.slice(name.lastIndexOf('/') + 1))?.isFile() ?? false
-  } catch (error) {
-    if (errnoOf(error) === 'ENOTDIR') return false
-    throw error
+function presenceOf(template: TemplateResolution): Omit<RootfsSummary, 'baseTemplate'> {
+  switch (template.kind) {
+    case 'file': {
+      const { sizeBytes, mtimeNs } = template
+      return { baseTemplatePresent: true, baseTemplateFile: { sizeBytes, modifiedAtNs: String(mtimeNs) } }
+    }
+    case 'missing':
+      return { baseTemplatePresent: false }
+    case 'outside':
+      return { baseTemplatePresent: undefined }
+    case 'unresolved':
+      return { baseTemplatePresent: undefined, baseTemplateProblem: template.problem }
   }
 }
 

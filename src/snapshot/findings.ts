@@ -18,6 +18,7 @@ export const findingCodes = {
   FileUnreadable: 'unknown',
   VMStateUnknown: 'unknown',
   BaseTemplateNotVisible: 'unknown',
+  BaseTemplateUnresolved: 'unknown',
   MemoryBeingSaved: 'pending',
   StillChanging: 'pending',
   VMStateEndsInZeros: 'warning',
@@ -126,10 +127,14 @@ function rootfsFindings({ rootfs, cow, template, types }: Facts): readonly Findi
   if ((template || cow) && types.get(image) !== 'file') return [finding('FilesMissing', notAFile(image, types))]
   if (!cow || template) return []
   if (rootfs.kind !== 'ok') return damageOf(rootfs)
-  const { baseTemplate, baseTemplatePresent } = rootfs.value
+  const { baseTemplate, baseTemplatePresent, baseTemplateProblem } = rootfs.value
   if (baseTemplatePresent === true) return []
   if (baseTemplatePresent === false)
     return [finding('BaseTemplateMissing', `there is no base template ${baseTemplate}`)]
+  if (baseTemplateProblem !== undefined) {
+    const message = `the base template ${JSON.stringify(baseTemplate)} cannot be resolved: ${baseTemplateProblem.message}`
+    return [finding('BaseTemplateUnresolved', message)]
+  }
   return [
     finding(
       'BaseTemplateNotVisible',

@@ -76,8 +76,12 @@ export type FileVerdict<T> =
 export interface RootfsSummary {
   /** `base_template` of rootfs.meta, as written */
   readonly baseTemplate: string
-  /** undefined: the agent cannot see that path */
+  /** undefined: this process does not see where that path leads */
   readonly baseTemplatePresent: boolean | undefined
+  /** where it is present */
+  readonly baseTemplateFile?: { readonly sizeBytes: number; readonly modifiedAtNs: string }
+  /** why that path, which lies below the base directory, cannot be resolved */
+  readonly baseTemplateProblem?: Problem
 }
 
 /** A fact that makes a directory not restorable (`error`), not yet (`pending`), undecidable (`unknown`) or merely odd (`warning`). */

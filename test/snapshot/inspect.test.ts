@@ -1,5 +1,15 @@
 import { execFileSync } from 'node:child_process'
-import { chmodSync, linkSync, mkdirSync, renameSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  linkSync,
+  mkdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { inspectDirectory } from '../../src/snapshot/inspect.ts'
 import type { Print } from '../../src/snapshot/listing.ts'
@@ -43,9 +53,14 @@ describe('inspectDirectory()', () => {
       missing: [],
       findings: [],
     })
+    const { size, mtimeNs } = statSync(disk.at('images/minimal/rootfs.ext4'), { bigint: true })
     expect(report.rootfs).toEqual({
       kind: 'ok',
-      value: { baseTemplate: disk.at('images/minimal/rootfs.ext4'), baseTemplatePresent: true },
+      value: {
+        baseTemplate: disk.at('images/minimal/rootfs.ext4'),
+        baseTemplatePresent: true,
+        baseTemplateFile: { sizeBytes: Number(size), modifiedAtNs: String(mtimeNs) },
+      },
     })
     const files = report.diffFiles?.ok ? report.diffFiles.files : []
     expect(files.map(({ buildID }) => buildID)).toEqual([1, 2, 0].map((generation) => buildIDOf('snap', generation)))
@@ -163,12 +178,17 @@ describe('inspectDirectory()', () => {
     expect(asNobody(() => dirSize(disk.path, 'snap'))).toBe(0)
   })
 
-  test('follows no link to a base template', () => {
+  test('follows a link to a base template, as a restore does, and names one that leads nowhere', () => {
     const baseTemplate = writeTemplate(disk.path)
     writeSnapshot(disk.path, 'snap', { baseTemplate })
     renameSync(disk.at('images'), disk.at('away'))
     symlinkSync(disk.at('away'), disk.at('images'))
+    expect(codes(directory())).toEqual([])
+    renameSync(disk.at('away'), disk.at('gone'))
     expect(codes(directory())).toEqual(['BaseTemplateMissing'])
+    symlinkSync('away', disk.at('away'))
+    expect(codes(directory())).toEqual(['BaseTemplateUnresolved'])
+    expect(directory().restorable).toBeUndefined()
   })
 
   test('never waits for a FIFO or a device, and reads no directory as a file', () => {
