@@ -159,6 +159,10 @@ export interface ControllerConfig {
   readonly agentSelector: string
   readonly nodeGraceMs: number
   readonly agentGraceMs: number
+  /** 0: copies of gone nodes stay */
+  readonly copyGraceMs: number
+  /** 0: VMSnapshotNodes of gone nodes stay */
+  readonly recordGraceMs: number
   /** whole seconds */
   readonly leaseDurationMs: number
   /** undefined: nothing is served */
@@ -200,6 +204,24 @@ export const controllerSettings = {
     meaning: 'A node that has had no agent for this long shows as AgentMissing on its VMSnapshots',
     parse: durationBetween(0, 86_400_000),
     expected: 'a duration from 0s to 24h, such as 2m',
+  }),
+  copyGraceMs: setting({
+    flag: 'copy-grace',
+    env: 'COPY_GRACE',
+    fallback: '1h',
+    meaning:
+      'Copies of sets on a node that has been gone for this long are deleted; their directories stay; 0s: copies stay',
+    parse: neverOr(durationBetween(1_000, 31_536_000_000)),
+    expected: '0s or a duration from 1s to 8760h, such as 1h',
+  }),
+  recordGraceMs: setting({
+    flag: 'record-grace',
+    env: 'RECORD_GRACE',
+    fallback: '168h',
+    meaning:
+      'The VMSnapshotNode of a node that has been gone for this long is deleted once no VMSnapshot names the node; 0s: it stays',
+    parse: neverOr(durationBetween(1_000, 31_536_000_000)),
+    expected: '0s or a duration from 1s to 8760h, such as 168h',
   }),
   leaseDurationMs: setting({
     flag: 'lease-duration',
@@ -435,6 +457,11 @@ function wholeSeconds(parse: (text: string) => number): (text: string) => number
     if (durationMs % 1_000 !== 0) throw new RangeError('not in whole seconds')
     return durationMs
   }
+}
+
+/** 0 in any unit, or without one, switches something off. */
+function neverOr(parse: (text: string) => number): (text: string) => number {
+  return (text) => (/^0+(ms|s|m|h)?$/.test(text) ? 0 : parse(text))
 }
 
 /** Durations as Kubernetes flags write them, one unit only: `250ms`, `30s`, `5m`, `1h`. */

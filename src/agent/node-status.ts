@@ -103,7 +103,7 @@ function sizesOf(storage: Storage) {
 
 /** A node's status without what the controller writes there: whoever applies a field owns it. */
 export function agentPartOf(status: VMSnapshotNodeStatus = {}): VMSnapshotNodeStatus {
-  const { abandoned: _, conditions, ...own } = status
+  const { abandoned: _, goneSeconds: __, conditions, ...own } = status
   const found = conditions?.filter(({ type }) => type === 'StorageReady')
   return found === undefined ? own : { ...own, conditions: found }
 }

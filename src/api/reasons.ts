@@ -163,8 +163,8 @@ export const reasons = {
     'Wait for the agent. It finds out whether the old disk is there.',
   ),
   NodeAbsent: text(
-    'There is no Node of this name. After the grace time it counts as gone.',
-    'Wait, bring the node back, or correct nodeName.',
+    'There is no Node of this name: it was deleted and the grace time runs, or none has ever been seen.',
+    'Bring the node back, or check spec.nodeName: it cannot be changed, delete the VMSnapshot and create another one.',
   ),
   NodeOutOfService: text(
     'The Node carries the taint node.kubernetes.io/out-of-service: it counts as gone.',

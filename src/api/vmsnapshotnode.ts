@@ -108,6 +108,9 @@ export const vmSnapshotNodeStatus = z
         'Directories whose deleted VMSnapshot was let go because the node was gone, the latest 50. Should the node come back, they are still there. Written by the controller.',
       'x-kubernetes-list-type': 'atomic',
     }),
+    goneSeconds: count(
+      'How long the node has been gone, as the controllers have measured it up to the last write. One that starts counts on from here. Written by the controller.',
+    ),
     agentVersion: z.string().max(64).optional().describe('Version of the agent that wrote this.'),
     nodeUID: z.string().max(36).optional().describe('uid of the Node object that this was written for.'),
   })

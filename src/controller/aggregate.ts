@@ -53,7 +53,7 @@ export class Aggregate {
   statusOf(set: VMSnapshotSet): SetStatusDraft {
     const { generation } = set.metadata
     const { desired, exists, ready } = this.#counts
-    const rows = [...this.#rows].sort(notReadyFirst)
+    const rows = [...this.#rows].sort(byUrgency)
     const omitted = rows.length - NODE_ROW_LIMIT
     return {
       ...(generation === undefined ? {} : { observedGeneration: generation }),
@@ -93,9 +93,14 @@ export class Aggregate {
 
 type Row = readonly [node: string, row: CopyRow]
 
-function notReadyFirst([a, { ready: isReady }]: Row, [b, { ready: isOtherReady }]: Row): number {
-  if (isReady !== isOtherReady) return isReady ? 1 : -1
-  return a < b ? -1 : 1
+/** Copies that are not ready first, those of gone nodes last; by node within each. */
+function byUrgency([a, row]: Row, [b, other]: Row): number {
+  return rankOf(row) - rankOf(other) || (a < b ? -1 : 1)
+}
+
+function rankOf({ isOnGoneNode, ready }: CopyRow): number {
+  if (isOnGoneNode === true) return 2
+  return ready ? 1 : 0
 }
 
 function shown(node: string, { ready, reason, size }: CopyRow) {

@@ -6,7 +6,7 @@ import type { ReconcileContext } from '../kube/controller.ts'
 import type { EventSink } from '../kube/events.ts'
 import { keyOf, referenceTo } from '../kube/object.ts'
 import { Aggregate } from './aggregate.ts'
-import { type CopyEffect, type CopyObserved, decideCopy, doomedChildren } from './expand.ts'
+import { type CopyEffect, type CopyObserved, decideCopy, doomedChildren, hasExpiredCopies } from './expand.ts'
 import type { Fleet } from './fleet.ts'
 import type { ClusterReads } from './reads.ts'
 import { type Requeue, soon } from './requeue.ts'
@@ -75,7 +75,11 @@ export class CopyReconciler {
   async #observe(set: VMSnapshotSet, nodeName: string): Promise<CopyObserved> {
     const { fleet, reads } = this.#options
     const seen = fleet.copyOf(set, nodeName)
-    return doomedChildren(seen).length === 0 ? seen : { ...seen, definitions: await reads.definitions() }
+    if (doomedChildren(seen).length === 0) return seen
+    const definitions = await reads.definitions()
+    // The Node is read last, right before the copy is changed: the informer may be late, and the node back.
+    const isExpired = hasExpiredCopies(seen) && (await reads.node(nodeName)) === undefined
+    return { ...seen, definitions, isExpired }
   }
 
   async #apply(effect: CopyEffect, seen: CopyObserved, { log }: ReconcileContext): Promise<Requeue | undefined> {
@@ -119,7 +123,12 @@ export class CopyReconciler {
     }
   }
 
-  #tellDeleted({ set, nodeName, selection }: CopyObserved, log: ReconcileContext['log'], facts: object): void {
+  #tellDeleted(seen: CopyObserved, log: ReconcileContext['log'], facts: object): void {
+    const { set, nodeName, selection } = seen
+    if (hasExpiredCopies(seen)) {
+      log.info(facts, 'copy deleted: its node is gone; the directory stays on its disk')
+      return
+    }
     if (selection !== 'deselected' || set.metadata.deletionTimestamp !== undefined) {
       log.debug(facts, 'copy deleted with its set')
       return

@@ -15,6 +15,8 @@ export interface CopyObserved {
   readonly nodeName: string
   readonly selection: Selection
   readonly nodeState: NodeState
+  /** the node has been gone for the copy grace time */
+  readonly isExpired?: boolean
   /** the set was deleted with its copies to be left behind, whatever its finalizers say by now */
   readonly isOrphaning: boolean
   /** objects of the node that the set controls: one, unless somebody else made more */
@@ -59,11 +61,18 @@ function decideMissing(seen: CopyObserved): readonly CopyEffect[] {
   return isAdoptable(set, nodeName, namesake) ? [{ kind: 'adopt', object: namesake }] : []
 }
 
-/** Retain is forced upon a child from its set, and by deselection, whoever wrote Delete. */
-function mustRetain({ set, selection }: CopyObserved, child: WatchedSnapshot): boolean {
+/** Retain is forced upon a child from its set, by deselection, and before it is deleted because its node is gone. */
+function mustRetain(seen: CopyObserved, child: WatchedSnapshot): boolean {
+  const { set, selection } = seen
   if (child.spec.deletionPolicy === 'Retain') return false
   if (set.spec.template.deletionPolicy === 'Retain') return true
-  return selection === 'deselected' && !isDeleting(set) && !isDeleting(child)
+  if (isDeleting(set) || isDeleting(child)) return false
+  return selection === 'deselected' || (hasExpiredCopies(seen) && mayDelete(seen, child))
+}
+
+/** Copies on a node that has been gone for the copy grace time are deleted, unless the set orphans its copies. */
+export function hasExpiredCopies({ set, isExpired, isOrphaning }: CopyObserved): boolean {
+  return isExpired === true && !isOrphaning && !isDeleting(set)
 }
 
 /** Delete is only written where Delete is meant and nobody else has put the brake on. */
@@ -80,8 +89,9 @@ function mayDeleteAgain(set: VMSnapshotSet, child: WatchedSnapshot): boolean {
  * The children that have to go, whether or not they may go now.
  * Never of a set whose copies are to be left behind: then they are somebody else's to keep.
  */
-export function doomedChildren({ set, selection, children, isOrphaning }: CopyObserved): readonly WatchedSnapshot[] {
-  const goes = isDeleting(set) ? !isOrphaning : selection === 'deselected'
+export function doomedChildren(seen: CopyObserved): readonly WatchedSnapshot[] {
+  const { set, selection, children, isOrphaning } = seen
+  const goes = isDeleting(set) ? !isOrphaning : selection === 'deselected' || hasExpiredCopies(seen)
   return goes ? children.filter((child) => !isDeleting(child)) : []
 }
 

@@ -5,7 +5,7 @@ import type { Store } from '../kube/informer.ts'
 import { keyOf, type ObjectKey } from '../kube/object.ts'
 import { childName, controllingSet } from './child.ts'
 import { type CopyObserved, hasOrphanMark, isDeleting, type Selection } from './expand.ts'
-import { type GraceTimes, type NodeVerdict, verdictOf } from './node-state.ts'
+import { type GraceTimes, type NodeVerdict, recordedGoneMs, verdictOf } from './node-state.ts'
 import { selects } from './selector.ts'
 import type { AgentPod, ClusterNode, WatchedSnapshot } from './watched.ts'
 
@@ -39,8 +39,10 @@ function ownerUIDs(object: WatchedSnapshot): readonly string[] {
 export class Fleet {
   readonly stores: Stores
   readonly #grace: GraceTimes
-  /** since when this process has known it, on the monotonic clock: a restart begins the grace times anew */
+  /** since when this process has known it, on the monotonic clock: a restart begins the node and agent grace times anew */
   readonly #absentSince = new Map<string, number>()
+  /** how long the node had been gone by then, as recorded */
+  readonly #goneBefore = new Map<string, number>()
   readonly #agentMissingSince = new Map<string, number>()
   /** sets that were seen being deleted with their copies to be left behind, by key: uid */
   readonly #orphaning = new Map<ObjectKey, string>()
@@ -52,8 +54,8 @@ export class Fleet {
     this.#grace = grace
   }
 
-  get nodeGraceMs(): number {
-    return this.#grace.nodeGraceMs
+  get grace(): GraceTimes {
+    return this.#grace
   }
 
   /**
@@ -70,23 +72,43 @@ export class Fleet {
     const { nodes, pods, records } = this.stores
     const node = nodes.get(nodeName)
     const agents = pods.byIndex('node', nodeName)
+    const record = records.get(nodeName)
+    const goneBeforeMs = this.#goneBeforeMs(nodeName, node === undefined, record)
     const absentForMs = lasting(this.#absentSince, nodeName, node === undefined)
     const agentMissingForMs = lasting(this.#agentMissingSince, nodeName, agents.length === 0)
-    const record = records.get(nodeName)
-    return verdictOf({ nodeName, node, pods: agents, record, absentForMs, agentMissingForMs }, this.#grace)
+    const similarName = node === undefined ? this.#similarName(nodeName) : undefined
+    const times = { absentForMs, goneBeforeMs, agentMissingForMs }
+    return verdictOf({ nodeName, node, pods: agents, record, similarName, ...times }, this.#grace)
+  }
+
+  /** Read once, when the absence begins: later the record may hold what this process has measured itself. */
+  #goneBeforeMs(nodeName: string, isAbsent: boolean, record: VMSnapshotNode | undefined): number {
+    if (!isAbsent) {
+      this.#goneBefore.delete(nodeName)
+      return 0
+    }
+    if (!this.#absentSince.has(nodeName)) this.#goneBefore.set(nodeName, recordedGoneMs(record))
+    return this.#goneBefore.get(nodeName) ?? 0
+  }
+
+  /** The usual mistakes in a nodeName: capital letters, and the full host name where the Node has the short one. */
+  #similarName(nodeName: string): string | undefined {
+    const name = nodeName.toLowerCase()
+    return [name, name.split('.', 1)[0] ?? name].find((candidate) => this.stores.nodes.get(candidate) !== undefined)
   }
 
   /** All that a decision about the copy goes by, but for what is read live. */
   copyOf(set: VMSnapshotSet, nodeName: string): CopyObserved {
     const { name, namespace, uid } = set.metadata
     const { snapshots, records } = this.stores
-    const { state } = this.verdictOf(nodeName)
+    const { state, copiesExpired = false } = this.verdictOf(nodeName)
     return {
       set,
       nodeName,
       selection: this.#selectionOf(set, nodeName),
       // An agent that has not yet written its VMSnapshotNode has not yet looked at its disk.
       nodeState: state === 'ready' && records.get(nodeName) === undefined ? 'notReady' : state,
+      isExpired: copiesExpired,
       isOrphaning: hasOrphanMark(set) || this.#orphaning.get(keyOf(set)) === uid,
       children: snapshots.byIndex('copy', `${uid}/${nodeName}`),
       namesake: snapshots.get(`${namespace}/${childName(name, nodeName)}`),
@@ -138,9 +160,19 @@ export class Fleet {
     ])
   }
 
+  /** For a replica that does not lead: its grace times run too, and it forgets nodes that nothing names any more. */
+  follow(nodeName: string): void {
+    const { nodes, records, pods } = this.stores
+    const isNamed = [nodes.get(nodeName), records.get(nodeName)].some((found) => found !== undefined)
+    const isUsed = isNamed || this.objectsOn(nodeName).length > 0 || pods.byIndex('node', nodeName).length > 0
+    if (isUsed) this.verdictOf(nodeName)
+    else this.forget(nodeName)
+  }
+
   /** Nothing names the node any more. */
   forget(nodeName: string): void {
     this.#absentSince.delete(nodeName)
+    this.#goneBefore.delete(nodeName)
     this.#agentMissingSince.delete(nodeName)
   }
 }

@@ -53,6 +53,7 @@ export async function lead(options: LeadOptions, term: Term, onReady: (wakeups: 
     writes,
     onChange: (nodeName) => wakeups.nodeMatters(nodeName),
     onStranded: (object) => loops.stranded.enqueue(keyOf(object)),
+    onExpired: (object) => wakeups.copyMatters(object),
   })
   const enqueueNode = (nodeName: string) => loops.nodes.enqueue(nodeName)
   const stranded = new StrandedReconciler({ fleet, reads, writes, events, enqueueNode, onReleased })

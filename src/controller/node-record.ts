@@ -1,5 +1,5 @@
 // The controller's part of a VMSnapshotNode: whether the node has an agent, what was given up with it, and when the record itself may go. Pure.
-import { conditionOf, type Draft } from '../api/condition.ts'
+import { type ConditionDraft, conditionOf, type Draft, type Verdict } from '../api/condition.ts'
 import { cutText } from '../api/text.ts'
 import { PATH_MAX_LENGTH } from '../api/vmsnapshot.ts'
 import {
@@ -9,7 +9,7 @@ import {
   type VMSnapshotNodeStatus,
 } from '../api/vmsnapshotnode.ts'
 import { timestamp } from '../kube/object.ts'
-import { isGone, type NodeVerdict } from './node-state.ts'
+import { type GraceTimes, isGone, type NodeVerdict, recordedGoneMs } from './node-state.ts'
 import { mustRelease } from './release.ts'
 import type { WatchedSnapshot } from './watched.ts'
 
@@ -19,33 +19,122 @@ export interface RecordObserved {
   /** VMSnapshots that name the node */
   readonly objects: readonly WatchedSnapshot[]
   readonly now: Date
-  readonly nodeGraceMs: number
+  readonly grace: Pick<GraceTimes, 'copyGraceMs' | 'recordGraceMs'>
+  /** an agent lives on and has replaced what the controller wrote into StorageReady for this verdict */
+  readonly isContested?: boolean
 }
 
-export type ControllerPart = Draft<Pick<VMSnapshotNodeStatus, 'conditions' | 'abandoned'>>
+export type ControllerPart = Draft<Pick<VMSnapshotNodeStatus, 'conditions' | 'abandoned' | 'goneSeconds'>>
 
-export type RecordEffect = { readonly kind: 'write'; readonly status: ControllerPart } | { readonly kind: 'delete' }
+export type RecordEffect =
+  | { readonly kind: 'write'; readonly status: ControllerPart; readonly lookAgainMs?: number }
+  | { readonly kind: 'delete' }
 
 /**
  * A record outlives its Node while any object names the node: it holds the identity of the disk that they were seen on.
- * What was given up last can be read here for one more grace time.
+ * After that it stays until the node has been gone, and nothing has been abandoned, for the record grace time.
  */
 export function decideRecord(seen: RecordObserved): RecordEffect {
-  const { record, verdict, objects, now, nodeGraceMs } = seen
+  const { record, verdict } = seen
   const abandoned = abandonedOf(seen)
-  const isFresh = abandoned.some(({ abandonedAt }) => now.getTime() - Date.parse(abandonedAt) < nodeGraceMs)
-  if (verdict.state === 'gone' && objects.length === 0 && !isFresh) return { kind: 'delete' }
-  const status = verdict.state === 'ready' ? 'True' : 'False'
-  const ready = conditionOf('AgentReady', { ...verdict, status }, record.metadata.generation)
-  return { kind: 'write', status: { conditions: [ready], ...(abandoned.length === 0 ? {} : { abandoned }) } }
+  const keptForMs = keptForMsOf(seen, abandoned)
+  if (keptForMs <= 0) return { kind: 'delete' }
+  const agentReady = verdict.state === 'ready' ? 'True' : 'False'
+  const ready = conditionOf('AgentReady', { ...verdict, status: agentReady }, record.metadata.generation)
+  const goneSeconds = goneSecondsOf(seen)
+  const status = {
+    conditions: [ready, ...storageOf(seen)],
+    ...(abandoned.length === 0 ? {} : { abandoned }),
+    ...(goneSeconds === 0 ? {} : { goneSeconds }),
+  }
+  const lookAgainMs = Math.min(keptForMs, nextRecordingMs(seen, goneSeconds))
+  return { kind: 'write', status, ...(lookAgainMs === Number.POSITIVE_INFINITY ? {} : { lookAgainMs }) }
+}
+
+/**
+ * How long the record has to stay at least; infinite while only an event can end that.
+ * abandonedAt comes from the clock of another machine, perhaps; it can only make the record stay longer than the node has been gone, as measured.
+ */
+function keptForMsOf(
+  { verdict, objects, now, grace }: RecordObserved,
+  abandoned: readonly AbandonedDirectory[],
+): number {
+  const { recordGraceMs } = grace
+  if (verdict.goneForMs === undefined || objects.length > 0 || recordGraceMs === 0) return Number.POSITIVE_INFINITY
+  // abandonedAt is cut to whole seconds.
+  const ages = abandoned.map(({ abandonedAt }) => now.getTime() - Date.parse(abandonedAt) - 1_000)
+  return recordGraceMs - Math.min(verdict.goneForMs, ...ages)
+}
+
+const firstRecordingMs = 900_000
+
+/**
+ * How long the node has been gone, for the controller that comes after this one: written seldom, and no more once no grace time depends on it.
+ * A controller that starts sees a node as absent before it sees it as gone: the figure stays meanwhile.
+ */
+function goneSecondsOf({ record, verdict, grace }: RecordObserved): number {
+  const recordedMs = recordedGoneMs(record)
+  if (verdict.goneForMs === undefined) return verdict.state === 'absent' ? recordedMs / 1000 : 0
+  const isDue = verdict.goneForMs >= recordingAtMs(recordedMs, grace)
+  return Math.floor((isDue ? verdict.goneForMs : recordedMs) / 1000)
+}
+
+function nextRecordingMs({ verdict, grace }: RecordObserved, goneSeconds: number): number {
+  if (verdict.goneForMs === undefined) return Number.POSITIVE_INFINITY
+  return recordingAtMs(goneSeconds * 1000, grace) - verdict.goneForMs
+}
+
+/** After a quarter of an hour, then each time that a quarter more has passed. */
+function recordingAtMs(recordedMs: number, { copyGraceMs, recordGraceMs }: RecordObserved['grace']): number {
+  if (recordedMs >= Math.max(copyGraceMs, recordGraceMs)) return Number.POSITIVE_INFINITY
+  return recordedMs + Math.max(firstRecordingMs, recordedMs / 4)
+}
+
+/** What only the controller says of a base directory, in the place of an agent that does not answer. */
+const storageReasons: readonly string[] = ['NodeGone', 'AgentMissing', 'NodeRecreated', 'AgentNotReady']
+
+/**
+ * StorageReady belongs to the agent. While the agent is away for good, the controller says that nothing is known; the agent replaces that by force
+ * when it returns. Until then the controller has to apply it again and again: a field that an apply leaves out is removed.
+ */
+function storageOf(seen: RecordObserved): readonly ConditionDraft[] {
+  const standing = storageConditionOf(seen.record)
+  if (standing === undefined) return []
+  const isOurs = storageReasons.includes(standing.reason)
+  const { reason, message } = seen.isContested && !isOurs ? standing : (unknownStorage(seen, isOurs) ?? standing)
+  if (!storageReasons.includes(reason)) return []
+  return [
+    conditionOf('StorageReady', { status: 'Unknown', reason, message } as Verdict, seen.record.metadata.generation),
+  ]
+}
+
+function unknownStorage({ verdict }: RecordObserved, isOurs: boolean): Pick<Verdict, 'reason' | 'message'> | undefined {
+  const { state, reason, message, isSettled } = verdict
+  if (isGone(state)) return { reason: 'NodeGone', message }
+  if (state === 'agentMissing' && isSettled) return { reason, message }
+  return state === 'notReady' && isOurs ? { reason, message } : undefined
+}
+
+function storageConditionOf({ status }: VMSnapshotNode) {
+  return status?.conditions?.find(({ type }) => type === 'StorageReady')
+}
+
+/** Whether StorageReady is the controller's word, and not an agent's. */
+export function isStorageOurs(record: VMSnapshotNode): boolean {
+  return storageReasons.includes(storageConditionOf(record)?.reason ?? '')
 }
 
 /** What stands there already in the controller's name, as it would be written. */
-export function controllerPartOf({ status = {} }: VMSnapshotNode): Partial<ControllerPart> {
-  const { abandoned, conditions = [] } = status
+export function controllerPartOf(record: VMSnapshotNode): Partial<ControllerPart> {
+  const { abandoned, goneSeconds, conditions = [] } = record.status ?? {}
+  const isOurs = isStorageOurs(record)
   return {
-    conditions: conditions.filter(({ type }) => type === 'AgentReady'),
+    conditions: [
+      ...conditions.filter(({ type }) => type === 'AgentReady'),
+      ...conditions.filter(({ type }) => type === 'StorageReady' && isOurs),
+    ],
     ...(abandoned === undefined ? {} : { abandoned }),
+    ...(goneSeconds === undefined ? {} : { goneSeconds }),
   }
 }
 

@@ -23,6 +23,10 @@ export interface NodeObserved {
   readonly record: VMSnapshotNode | undefined
   /** how long this process has known that there is no Node */
   readonly absentForMs: number
+  /** how long the node had been gone, as recorded, when this process found no Node */
+  readonly goneBeforeMs: number
+  /** a Node whose name differs in case only, or that is called like the first label of this name */
+  readonly similarName: string | undefined
   /** how long this process has known that there is no Pod */
   readonly agentMissingForMs: number
 }
@@ -30,6 +34,10 @@ export interface NodeObserved {
 export interface GraceTimes {
   readonly nodeGraceMs: number
   readonly agentGraceMs: number
+  /** 0: copies of gone nodes stay */
+  readonly copyGraceMs: number
+  /** 0: records of gone nodes stay */
+  readonly recordGraceMs: number
 }
 
 export interface NodeVerdict {
@@ -38,6 +46,10 @@ export interface NodeVerdict {
   readonly message: string
   /** it has lasted long enough to be said of the node's objects */
   readonly isSettled: boolean
+  /** only of a node that is gone: for how long at least */
+  readonly goneForMs?: number
+  /** only of a node that is gone: its copies have lasted for the copy grace time and are to be deleted */
+  readonly copiesExpired?: boolean
   /** time alone will change this verdict */
   readonly lookAgainMs?: number
 }
@@ -61,11 +73,52 @@ export function verdictOf(seen: NodeObserved, grace: GraceTimes): NodeVerdict {
   return agentVerdict(seen, node, grace)
 }
 
-function absentVerdict({ nodeName, absentForMs }: NodeObserved, { nodeGraceMs }: GraceTimes): NodeVerdict {
-  const leftMs = nodeGraceMs - absentForMs
-  if (leftMs <= 0) return settled('gone', 'NodeGone', `node ${nodeName} was deleted and has not come back`)
-  const message = `there is no node ${nodeName}; what is on it is given up unless it comes back within ${nodeGraceMs / 1000} s`
+function absentVerdict(seen: NodeObserved, grace: GraceTimes): NodeVerdict {
+  const leftMs = grace.nodeGraceMs - seen.absentForMs
+  if (leftMs <= 0) return goneVerdict(seen, grace)
+  const message =
+    seen.record === undefined
+      ? unseenMessage(seen)
+      : `there is no Node ${seen.nodeName}; its deleted VMSnapshots are released unless it comes back within ${grace.nodeGraceMs / 1000} s`
   return { state: 'absent', reason: 'NodeAbsent', message, isSettled: false, lookAgainMs: leftMs }
+}
+
+function goneVerdict(seen: NodeObserved, { nodeGraceMs, copyGraceMs }: GraceTimes): NodeVerdict {
+  const { nodeName, record, absentForMs, goneBeforeMs } = seen
+  const verdict =
+    record === undefined
+      ? settled('gone', 'NodeAbsent', unseenMessage(seen))
+      : settled('gone', 'NodeGone', deletedMessage(nodeName))
+  // Two lower bounds of the same time: what this process has measured, and what another one measured and recorded.
+  const goneForMs = Math.max(absentForMs - nodeGraceMs + goneBeforeMs, recordedGoneMs(record))
+  const leftMs = copyGraceMs - goneForMs
+  const expires = copyGraceMs > 0 && leftMs > 0
+  return {
+    ...verdict,
+    goneForMs,
+    copiesExpired: copyGraceMs > 0 && leftMs <= 0,
+    ...(expires ? { lookAgainMs: leftMs } : {}),
+  }
+}
+
+export function deletedMessage(nodeName: string): string {
+  return `node ${nodeName} was deleted and has not come back`
+}
+
+/** Without a VMSnapshotNode there is no sign that a node of this name ever had an agent: the name may be wrong. */
+function unseenMessage({ nodeName, similarName }: NodeObserved): string {
+  const hint = similarName === undefined ? '' : `; there is a Node ${similarName}`
+  return `no Node of the name ${nodeName} and no agent of it has been seen: check spec.nodeName${hint}`
+}
+
+/**
+ * How long the node had been gone when a controller last recorded it. A sum of times that controllers measured on their monotonic clocks: no
+ * clocks of two machines are compared. Void once an agent has written StorageReady since.
+ */
+export function recordedGoneMs(record: VMSnapshotNode | undefined): number {
+  const { goneSeconds = 0, conditions = [] } = record?.status ?? {}
+  const storage = conditions.find(({ type }) => type === 'StorageReady')
+  return storage === undefined || storage.reason === 'NodeGone' ? goneSeconds * 1000 : 0
 }
 
 function agentVerdict(

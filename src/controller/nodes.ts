@@ -3,7 +3,7 @@ import type { VMSnapshotNode } from '../api/vmsnapshotnode.ts'
 import type { ReconcileContext } from '../kube/controller.ts'
 import { semanticallyEqual } from '../kube/object.ts'
 import type { Fleet } from './fleet.ts'
-import { controllerPartOf, decideRecord } from './node-record.ts'
+import { controllerPartOf, decideRecord, isStorageOurs } from './node-record.ts'
 import { isGone, type NodeVerdict } from './node-state.ts'
 import type { ClusterReads } from './reads.ts'
 import { mustRelease } from './release.ts'
@@ -19,12 +19,17 @@ export interface NodeReconcilerOptions {
   readonly onChange: (nodeName: string) => void
   /** an object of the node is to be looked at */
   readonly onStranded: (object: WatchedSnapshot) => void
+  /** an object of a node that has been gone for the copy grace time: a set may have to delete it */
+  readonly onExpired: (object: WatchedSnapshot) => void
 }
 
 export class NodeReconciler {
   readonly #options: NodeReconcilerOptions
   /** what sets and objects were last told of each node */
   readonly #told = new Map<string, string>()
+  readonly #expired = new Set<string>()
+  /** what was last written into StorageReady in an agent's place, and when: an agent that lives on is contradicted seldom */
+  readonly #storageSaid = new Map<string, { readonly reason: string; readonly atMs: number }>()
 
   constructor(options: NodeReconcilerOptions) {
     this.#options = options
@@ -39,14 +44,24 @@ export class NodeReconciler {
     const { fleet } = this.#options
     const verdict = fleet.verdictOf(nodeName)
     this.#tell(nodeName, verdict, context)
+    this.#expire(nodeName, verdict)
     const record = fleet.stores.records.get(nodeName)
     if (record === undefined && verdict.state === 'gone' && fleet.objectsOn(nodeName).length === 0) {
       this.#forget(nodeName)
       return undefined
     }
     const next = record === undefined ? undefined : await this.#keepRecord(record, verdict, context)
-    if (next !== undefined) return next
-    return verdict.lookAgainMs === undefined ? undefined : { requeueAfterMs: Math.ceil(verdict.lookAgainMs) }
+    return earliest(verdict.lookAgainMs, next?.requeueAfterMs)
+  }
+
+  /** Each object once: that the time is over changes nothing for the sets that have no copy there. */
+  #expire(nodeName: string, { copiesExpired = false }: NodeVerdict): void {
+    const { fleet, onExpired } = this.#options
+    if (!copiesExpired) this.#expired.delete(nodeName)
+    else if (!this.#expired.has(nodeName)) {
+      this.#expired.add(nodeName)
+      for (const object of fleet.objectsOn(nodeName)) onExpired(object)
+    }
   }
 
   #tell(nodeName: string, verdict: NodeVerdict, { log }: ReconcileContext): void {
@@ -73,18 +88,30 @@ export class NodeReconciler {
   ): Promise<Requeue | undefined> {
     const { fleet, reads, writes } = this.#options
     const nodeName = record.metadata.name
-    const { nodeGraceMs } = fleet
+    const { grace } = fleet
     const objects = fleet.objectsOn(nodeName)
-    const effect = decideRecord({ record, verdict, objects, now: new Date(), nodeGraceMs })
+    const isContested = this.#isContested(record, verdict)
+    const effect = decideRecord({ record, verdict, objects, now: new Date(), grace, isContested })
     if (effect.kind === 'write') {
-      if (!semanticallyEqual(effect.status, controllerPartOf(record))) await writes.writeRecord(record, effect.status)
-      // What was given up last keeps the record for one more grace time.
-      return verdict.state === 'gone' && objects.length === 0 ? { requeueAfterMs: nodeGraceMs } : undefined
+      if (verdict.state === 'ready') this.#storageSaid.delete(nodeName)
+      if (!semanticallyEqual(effect.status, controllerPartOf(record))) {
+        await writes.writeRecord(record, effect.status)
+        if (effect.status.conditions.some(({ type }) => type === 'StorageReady')) {
+          this.#storageSaid.set(nodeName, { reason: verdict.reason, atMs: performance.now() })
+        }
+      }
+      return earliest(effect.lookAgainMs, isContested ? contestMs : undefined)
     }
     if ((await reads.node(nodeName)) !== undefined || (await reads.isNamed(nodeName))) return soon
     await writes.deleteRecord(record)
     log.info({ node: nodeName }, 'nothing names the node any more, its VMSnapshotNode is deleted')
     return undefined
+  }
+
+  #isContested(record: VMSnapshotNode, { reason }: NodeVerdict): boolean {
+    const said = this.#storageSaid.get(record.metadata.name)
+    if (said?.reason !== reason || isStorageOurs(record)) return false
+    return performance.now() - said.atMs < contestMs
   }
 
   #signatureOf(nodeName: string, { state, reason, isSettled }: NodeVerdict): string {
@@ -101,6 +128,17 @@ export class NodeReconciler {
 
   #forget(nodeName: string): void {
     this.#told.delete(nodeName)
+    this.#expired.delete(nodeName)
+    this.#storageSaid.delete(nodeName)
     this.#options.fleet.forget(nodeName)
   }
+}
+
+/** Two writers of StorageReady replace each other this often at most. */
+const contestMs = 600_000
+const longestRequeueMs = 3_600_000
+
+function earliest(...delaysMs: readonly (number | undefined)[]): Requeue | undefined {
+  const known = delaysMs.filter((delayMs) => delayMs !== undefined)
+  return known.length === 0 ? undefined : { requeueAfterMs: Math.min(longestRequeueMs, Math.ceil(Math.min(...known))) }
 }

@@ -5,7 +5,7 @@ import { DIRECTORY_FINALIZER } from '../api/group.ts'
 import type { Reason } from '../api/reasons.ts'
 import type { VMSnapshotStatus } from '../api/vmsnapshot.ts'
 import { isDeleting } from './expand.ts'
-import { isGone, type NodeVerdict } from './node-state.ts'
+import { deletedMessage, isGone, type NodeVerdict } from './node-state.ts'
 import type { WatchedSnapshot } from './watched.ts'
 
 export interface StrandedObserved {
@@ -25,7 +25,7 @@ export function decideStranded({ object, verdict, isRecorded }: StrandedObserved
   const { state, isSettled } = verdict
   if (isGone(state)) {
     if (mustRelease(object)) return [{ kind: isRecorded ? 'release' : 'record' }]
-    return isDeleting(object) ? [] : [{ kind: 'mark', status: unknownStatus(object, 'NodeGone', verdict) }]
+    return isDeleting(object) ? [] : [{ kind: 'mark', status: goneStatus(object, verdict) }]
   }
   if (state === 'agentMissing' && isSettled) {
     return [{ kind: 'mark', status: unknownStatus(object, verdict.reason, verdict) }]
@@ -35,6 +35,13 @@ export function decideStranded({ object, verdict, isRecorded }: StrandedObserved
     return [{ kind: 'mark', status: unknownStatus(object, 'NodeAbsent', verdict) }]
   }
   return []
+}
+
+/** Of a name that no node has been seen under only an object whose directory an agent has seen can tell that there was one. */
+function goneStatus(object: WatchedSnapshot, verdict: NodeVerdict): Draft<VMSnapshotStatus> {
+  if (verdict.reason !== 'NodeAbsent') return unknownStatus(object, 'NodeGone', verdict)
+  if (object.status?.storageID === undefined) return unknownStatus(object, 'NodeAbsent', verdict)
+  return unknownStatus(object, 'NodeGone', { ...verdict, message: deletedMessage(object.spec.nodeName) })
 }
 
 export function mustRelease(object: WatchedSnapshot): boolean {

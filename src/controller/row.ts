@@ -12,6 +12,8 @@ export interface CopyRow {
   readonly ready: boolean
   readonly reason: string
   readonly size?: string
+  /** shown last: nothing can be done about it on its node */
+  readonly isOnGoneNode?: true
   /** what holds up the deletion of the copy */
   readonly blocked?: { readonly reason: string; readonly message: string }
 }
@@ -34,6 +36,7 @@ export function rowOf(seen: CopyObserved): CopyRow | undefined {
     ready: ready?.status === 'True',
     reason: isLeaving ? 'Deselected' : (ready?.reason ?? 'NotYetInspected'),
     ...(size === undefined ? {} : { size }),
+    ...(isGone(nodeState) ? { isOnGoneNode: true } : {}),
     ...(blocked === undefined ? {} : { blocked }),
   }
 }

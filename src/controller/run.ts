@@ -131,7 +131,7 @@ function wire(config: ControllerConfig, connections: Connections, log: Logger, m
   snapshots.onChange((key) => leading?.snapshotChanged(key))
   const nodeChanged = (nodeName: string) => {
     // A standby's clocks run too: a change of leader begins no grace time anew.
-    if (isSynced(informers)) fleet.verdictOf(nodeName)
+    if (isSynced(informers)) fleet.follow(nodeName)
     leading?.nodeChanged(nodeName)
   }
   nodes.onChange(nodeChanged)

@@ -78,6 +78,12 @@ export class Wakeups {
     }
   }
 
+  /** The set that the object is a copy of decides about it anew. */
+  copyMatters(object: WatchedSnapshot): void {
+    const { copy } = placeOf(object)
+    if (copy !== undefined) this.#queues.copies(copy)
+  }
+
   #ifStranded(key: ObjectKey, { spec }: WatchedSnapshot): void {
     if (this.#fleet.verdictOf(spec.nodeName).state !== 'ready') this.#queues.stranded(key)
   }

@@ -28,7 +28,7 @@ describe('rowOf()', () => {
     [
       'a copy on a node that is gone',
       { selection: 'unknown', nodeState: 'gone', children: [ready.build()] },
-      { ...whole, isDesired: false },
+      { ...whole, isDesired: false, isOnGoneNode: true },
     ],
     [
       'a copy that leaves',
@@ -113,7 +113,10 @@ describe('Aggregate', () => {
     const aggregate = new Aggregate()
     aggregate.put('node-2', row({ size: '1Ki' }))
     aggregate.put('node-1', row())
-    aggregate.put('gone', row({ isDesired: false, exists: false, ready: false, reason: 'NodeGone' }))
+    aggregate.put(
+      'gone',
+      row({ isDesired: false, exists: false, ready: false, reason: 'NodeGone', isOnGoneNode: true }),
+    )
     expect(aggregate.statusOf(set)).toEqual({
       observedGeneration: 1,
       conditions: [
@@ -123,9 +126,9 @@ describe('Aggregate', () => {
       exists: 2,
       ready: 2,
       nodes: [
-        { node: 'gone', ready: false, reason: 'NodeGone' },
         { node: 'node-1', ready: true, reason: 'Ready' },
         { node: 'node-2', ready: true, reason: 'Ready', size: '1Ki' },
+        { node: 'gone', ready: false, reason: 'NodeGone' },
       ],
     })
   })
@@ -167,6 +170,18 @@ describe('Aggregate', () => {
     for (let index = 0; index < 300; index++) aggregate.put(`node-${index}`, row({ ready: index !== 299 }))
     const { nodes = [], nodesOmitted, ready } = aggregate.statusOf(set)
     expect([nodes.length, nodesOmitted, ready, nodes[0]?.node]).toEqual([256, 44, 299, 'node-299'])
+  })
+
+  test('leaves out the rows of gone nodes first', () => {
+    const aggregate = new Aggregate()
+    for (let index = 0; index < 300; index++) {
+      aggregate.put(`gone-${index}`, row({ isDesired: false, ready: false, reason: 'NodeGone', isOnGoneNode: true }))
+    }
+    aggregate.put('y-ready', row())
+    aggregate.put('z-not-ready', row({ ready: false, reason: 'StillChanging' }))
+    const { nodes = [], nodesOmitted, desired } = aggregate.statusOf(set)
+    expect([desired, nodes.length, nodesOmitted]).toEqual([2, 256, 46])
+    expect(nodes.slice(0, 3).map(({ node }) => node)).toEqual(['z-not-ready', 'y-ready', 'gone-0'])
   })
 
   test('counts as if it counted anew, whatever came before', () => {

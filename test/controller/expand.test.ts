@@ -118,6 +118,34 @@ describe('decideCopy() on a node that is not selected any more', () => {
   })
 })
 
+describe('decideCopy() on a node that has been gone for the copy grace time', () => {
+  const expired = (changes: Partial<CopyObserved> = {}) =>
+    kinds(decideCopy(seen({ selection: 'unknown', nodeState: 'gone', isExpired: true, ...changes })))
+  const retained = [aChild(set).retaining().build()]
+
+  test('sets Retain first, then deletes what retains', () => {
+    expect(expired({ children: [aChild(set).build()] })).toEqual(['set Retain'])
+    expect(expired({ children: [aChild(set).writtenByPerson().build()] })).toEqual(['set Retain'])
+    expect(expired({ children: retained })).toEqual(['delete'])
+  })
+
+  test.each<[string, Partial<CopyObserved>]>([
+    ['before that time', { isExpired: false }],
+    ['while a definition is being deleted', { definitions: { kind: 'terminating', name: 'x' } }],
+    ['while the definitions cannot be read', { definitions: { kind: 'unknown', message: 'x' } }],
+    ['before the definitions were read', { definitions: undefined }],
+    ['while the mark of orphaning stands', { isOrphaning: true }],
+    ['of a set that is being orphaned', { isOrphaning: true, set: aVMSnapshotSet().orphaning().build() }],
+  ])('does nothing %s', (_, changes) => {
+    for (const children of [retained, [aChild(set).build()]]) expect(expired({ children, ...changes })).toEqual([])
+  })
+
+  test('leaves alone what is being deleted already, and what is not a child of the set', () => {
+    expect(expired({ children: [aChild(set).deleting().build()] })).toEqual([])
+    expect(expired({ children: [], namesake: aChild(set).orphaned().unlabelled().build() })).toEqual([])
+  })
+})
+
 describe('decideCopy() for a set that is being deleted', () => {
   const dying = aVMSnapshotSet().deleting().build()
   const children = [aChild(set).build()]

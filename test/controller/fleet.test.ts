@@ -19,7 +19,7 @@ function isOrphaning(...states: readonly (VMSnapshotSet | undefined)[]): boolean
     nodes: new IndexedStore<ClusterNode>({}),
     pods: new IndexedStore<AgentPod>(podIndexers),
   }
-  const fleet = new Fleet(stores, { nodeGraceMs: 1, agentGraceMs: 1 })
+  const fleet = new Fleet(stores, { nodeGraceMs: 1, agentGraceMs: 1, copyGraceMs: 0, recordGraceMs: 0 })
   for (const state of states) {
     if (state === undefined) stores.sets.remove(key)
     else stores.sets.put(state)

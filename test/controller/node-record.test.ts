@@ -8,15 +8,16 @@ import { aChild, aCondition, aRecord, aVMSnapshotSet } from '../support/fleet-bu
 
 const set = aVMSnapshotSet().build()
 const now = new Date('2026-01-03T00:00:00Z')
-const gone: NodeVerdict = { state: 'gone', reason: 'NodeGone', message: 'm', isSettled: true }
+const gone: NodeVerdict = { state: 'gone', reason: 'NodeGone', message: 'm', isSettled: true, goneForMs: 604_800_000 }
 const ready: NodeVerdict = { state: 'ready', reason: 'AgentReady', message: 'm', isSettled: true }
+const grace = { copyGraceMs: 3_600_000, recordGraceMs: 604_800_000 }
 const deleted = () => aChild(set).withStatus({ storageID: 'disk-1' }).deleting()
 
 function seen(changes: Partial<RecordObserved> = {}): RecordObserved {
-  return { record: aRecord(), verdict: gone, objects: [], now, nodeGraceMs: 300_000, ...changes }
+  return { record: aRecord(), verdict: gone, objects: [], now, grace, ...changes }
 }
 
-function entry(uid: string, abandonedAt = '2026-01-02T00:00:00Z') {
+function entry(uid: string, abandonedAt = '2025-12-01T00:00:00Z') {
   const path = '/srv/snapshots/snap'
   return { uid, namespace: 'default', name: uid, snapshotName: 'snap', path, storageID: 'disk-1', abandonedAt }
 }
@@ -62,11 +63,23 @@ describe('decideRecord()', () => {
 
   test('goes when the node is gone for good, nothing names it, and what it gave up has been there to read', () => {
     expect(decideRecord(seen())).toEqual({ kind: 'delete' })
-    expect(decideRecord(seen({ record: aRecord('node-1', { abandoned: [entry('old')] }) }))).toEqual({ kind: 'delete' })
+    expect(
+      decideRecord(seen({ record: aRecord('node-1', { abandoned: [entry('old', '2025-12-26T00:00:00Z')] }) })),
+    ).toEqual({
+      kind: 'delete',
+    })
     const recent = aRecord('node-1', { abandoned: [entry('new', '2026-01-02T23:59:00Z')] })
     expect(decideRecord(seen({ record: recent })).kind).toBe('write')
     expect(decideRecord(seen({ objects: [aChild(set).build()] })).kind).toBe('write')
-    const outOfService = { ...gone, state: 'outOfService', reason: 'NodeOutOfService' } as const
+    const early = { ...gone, goneForMs: 604_799_999 }
+    expect(decideRecord(seen({ verdict: early }))).toMatchObject({ kind: 'write', lookAgainMs: 1 })
+    expect(decideRecord(seen({ grace: { ...grace, recordGraceMs: 0 } })).kind).toBe('write')
+    const outOfService = {
+      state: 'outOfService',
+      reason: 'NodeOutOfService',
+      message: 'm',
+      isSettled: true,
+    } as const
     expect(decideRecord(seen({ verdict: outOfService })).kind).toBe('write')
   })
 
@@ -119,6 +132,117 @@ describe('decideRecord()', () => {
       }),
       { numRuns: 40 },
     )
+  })
+})
+
+describe('decideRecord() on the time that a node has been gone', () => {
+  const minute = 60_000
+  const atMinute = (minutes: number, goneSeconds?: number, changes: Partial<RecordObserved> = {}) => {
+    const record = aRecord('node-1', goneSeconds === undefined ? {} : { goneSeconds })
+    const effect = decideRecord(seen({ record, verdict: { ...gone, goneForMs: minutes * minute }, ...changes }))
+    return effect.kind === 'write' ? [effect.status.goneSeconds, (effect.lookAgainMs ?? 0) / minute] : effect.kind
+  }
+
+  test('records it after a quarter of an hour, then each time that it has grown by a quarter', () => {
+    expect(atMinute(14)).toEqual([undefined, 1])
+    expect(atMinute(15)).toEqual([900, 15])
+    expect(atMinute(29, 900)).toEqual([900, 1])
+    expect(atMinute(30, 900)).toEqual([1_800, 15])
+    expect(atMinute(999, 48_000)).toEqual([48_000, 1])
+    expect(atMinute(1_000, 48_000)).toEqual([60_000, 250])
+  })
+
+  test('is done within 40 writes, and then nothing is written any more', () => {
+    let record = aRecord()
+    let writes = 0
+    const objects = [aChild(set).build()]
+    for (let minutes = 0; minutes < 20_000; minutes++) {
+      const effect = decideRecord(seen({ record, objects, verdict: { ...gone, goneForMs: minutes * minute } }))
+      if (effect.kind !== 'write' || effect.status.goneSeconds === record.status?.goneSeconds) continue
+      record = aRecord('node-1', { goneSeconds: effect.status.goneSeconds })
+      writes++
+    }
+    expect(writes).toBeLessThan(40)
+    expect(record.status?.goneSeconds).toBeGreaterThanOrEqual(604_800)
+  })
+
+  test('keeps the figure while a controller that starts waits for the node, and drops it once there is a Node', () => {
+    const absent = { state: 'absent', reason: 'NodeAbsent', message: 'm', isSettled: false } as const
+    const missing = { state: 'agentMissing', reason: 'AgentMissing', message: 'm', isSettled: false } as const
+    expect(atMinute(0, 900, { verdict: absent })).toEqual([900, 0])
+    expect(atMinute(0, 900, { verdict: missing })).toEqual([undefined, 0])
+    expect(atMinute(0, 900, { verdict: ready })).toEqual([undefined, 0])
+  })
+
+  test('writes none where every grace time is switched off', () => {
+    const off = { copyGraceMs: 0, recordGraceMs: 0 }
+    expect(atMinute(99_999, undefined, { grace: off })).toEqual([undefined, 0])
+  })
+})
+
+describe('decideRecord() on StorageReady', () => {
+  const standing = (status: 'True' | 'Unknown', reason: string) =>
+    aRecord('node-1', { conditions: [aCondition('StorageReady', status, reason, 'before')] })
+  const storageIn = (changes: Partial<RecordObserved>) => {
+    const effect = decideRecord(seen({ objects: [aChild(set).build()], ...changes }))
+    const found =
+      effect.kind === 'write' ? effect.status.conditions.find(({ type }) => type === 'StorageReady') : undefined
+    return found === undefined ? undefined : `${found.status} ${found.reason} ${found.message}`
+  }
+  const missing = { state: 'agentMissing', reason: 'AgentMissing', message: 'm', isSettled: true } as const
+  const notReady = { state: 'notReady', reason: 'AgentNotReady', message: 'm', isSettled: true } as const
+  const absent = { state: 'absent', reason: 'NodeAbsent', message: 'm', isSettled: false } as const
+
+  test.each<[string, Partial<RecordObserved>, string | undefined]>([
+    ['of a gone node nothing is known', { record: standing('True', 'StorageReady') }, 'Unknown NodeGone m'],
+    [
+      '... nor without an agent',
+      { record: standing('True', 'StorageReady'), verdict: missing },
+      'Unknown AgentMissing m',
+    ],
+    [
+      'a short time without an agent changes nothing',
+      { record: standing('True', 'StorageReady'), verdict: { ...missing, isSettled: false } },
+      undefined,
+    ],
+    [
+      "an agent's word stays while it is not ready",
+      { record: standing('True', 'StorageReady'), verdict: notReady },
+      undefined,
+    ],
+    ["... and replaces the controller's", { record: standing('True', 'StorageReady'), verdict: ready }, undefined],
+    [
+      "the controller's stays until then",
+      { record: standing('Unknown', 'NodeGone'), verdict: ready },
+      'Unknown NodeGone before',
+    ],
+    [
+      '... and while a node is waited for',
+      { record: standing('Unknown', 'NodeGone'), verdict: absent },
+      'Unknown NodeGone before',
+    ],
+    [
+      '... and follows the node',
+      { record: standing('Unknown', 'NodeGone'), verdict: notReady },
+      'Unknown AgentNotReady m',
+    ],
+    [
+      'an agent that lives on keeps its word',
+      { record: standing('True', 'StorageReady'), isContested: true },
+      undefined,
+    ],
+    ['an agent that never wrote one gets none', { record: aRecord() }, undefined],
+  ])('%s', (_, changes, expected) => {
+    expect(storageIn(changes)).toBe(expected)
+  })
+
+  test('what was written is not written again', () => {
+    for (const record of [standing('True', 'StorageReady'), standing('Unknown', 'NodeGone'), aRecord()]) {
+      const effect = decideRecord(seen({ record, objects: [aChild(set).build()] }))
+      const written = aRecord('node-1', effect.kind === 'write' ? (effect.status as VMSnapshotNode['status']) : {})
+      const again = decideRecord(seen({ record: written, objects: [aChild(set).build()] }))
+      expect(again.kind === 'write' && semanticallyEqual(again.status, controllerPartOf(written))).toBe(true)
+    }
   })
 })
 

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
-import { isGone, type NodeObserved, verdictOf } from '../../src/controller/node-state.ts'
-import { aNode, anAgentPod, aRecord } from '../support/fleet-builders.ts'
+import { isGone, type NodeObserved, recordedGoneMs, verdictOf } from '../../src/controller/node-state.ts'
+import { aCondition, aNode, anAgentPod, aRecord } from '../support/fleet-builders.ts'
 
-const grace = { nodeGraceMs: 300_000, agentGraceMs: 60_000 }
+const grace = { nodeGraceMs: 300_000, agentGraceMs: 60_000, copyGraceMs: 3_600_000, recordGraceMs: 0 }
 const terminating = {
   ...anAgentPod(),
   metadata: { ...anAgentPod().metadata, deletionTimestamp: '2026-01-02T00:00:00Z' },
@@ -16,6 +16,8 @@ function seen(changes: Partial<NodeObserved> = {}): NodeObserved {
     pods: [anAgentPod()],
     record: aRecord(),
     absentForMs: 0,
+    goneBeforeMs: 0,
+    similarName: undefined,
     agentMissingForMs: 0,
     ...changes,
   }
@@ -80,5 +82,61 @@ describe('verdictOf() has a name for each thing that can become of a node', () =
   test('only a node that stayed away or is out of service is gone', () => {
     const states = ['ready', 'notReady', 'agentMissing', 'absent', 'outOfService', 'gone'] as const
     expect(states.filter(isGone)).toEqual(['outOfService', 'gone'])
+  })
+})
+
+describe('verdictOf() on a name that no Node has', () => {
+  const hour = 3_600_000
+  const absent = (changes: Partial<NodeObserved>) => verdictOf(seen({ node: undefined, pods: [], ...changes }), grace)
+
+  test('says that the node was deleted only where a VMSnapshotNode tells that it was there', () => {
+    expect(absent({ absentForMs: hour })).toMatchObject({
+      reason: 'NodeGone',
+      message: 'node node-1 was deleted and has not come back',
+    })
+    for (const absentForMs of [0, hour]) {
+      const { reason, message } = absent({ nodeName: 'Node-1', record: undefined, absentForMs })
+      expect([reason, message]).toEqual([
+        'NodeAbsent',
+        'no Node of the name Node-1 and no agent of it has been seen: check spec.nodeName',
+      ])
+    }
+  })
+
+  test('names a Node that may be meant', () => {
+    const { message } = absent({ nodeName: 'Node-1', record: undefined, similarName: 'node-1' })
+    expect(message).toMatch(/: check spec.nodeName; there is a Node node-1$/)
+  })
+
+  test.each<[string, Partial<NodeObserved>, number, boolean]>([
+    ['right after the node grace time', { absentForMs: 300_000 }, 0, false],
+    ['shortly before the copy grace time', { absentForMs: 300_000 + hour - 1 }, hour - 1, false],
+    ['after it', { absentForMs: 300_000 + hour }, hour, true],
+    ['with what was recorded before', { absentForMs: 300_000, goneBeforeMs: hour }, hour, true],
+    [
+      'with what another controller has recorded since',
+      { absentForMs: 300_000, record: aRecord('node-1', { goneSeconds: 3_600 }) },
+      hour,
+      true,
+    ],
+    ['not before the node grace time', { absentForMs: 0, goneBeforeMs: hour }, 0, false],
+  ])('its copies go after the copy grace time: %s', (_, changes, goneForMs, copiesExpired) => {
+    const verdict = absent(changes)
+    expect([verdict.goneForMs ?? 0, verdict.copiesExpired ?? false]).toEqual([goneForMs, copiesExpired])
+    if (verdict.state === 'gone') expect(verdict.lookAgainMs).toBe(copiesExpired ? undefined : hour - goneForMs)
+  })
+
+  test('its copies stay where the copy grace time is 0, and on a node that is only out of service', () => {
+    const never = { ...grace, copyGraceMs: 0 }
+    expect(verdictOf(seen({ node: undefined, absentForMs: 1e12 }), never).copiesExpired).toBe(false)
+    const node = aNode('node-1', { taints: [taint] })
+    expect(verdictOf(seen({ node, absentForMs: 1e12, goneBeforeMs: 1e12 }), grace).copiesExpired).toBeUndefined()
+  })
+
+  test('what was recorded is void once an agent has written StorageReady since', () => {
+    const storage = (reason: string) => [aCondition('StorageReady', 'Unknown', reason)]
+    expect(recordedGoneMs(aRecord('n', { goneSeconds: 7, conditions: storage('NodeGone') }))).toBe(7_000)
+    expect(recordedGoneMs(aRecord('n', { goneSeconds: 7, conditions: storage('StorageReady') }))).toBe(0)
+    expect(recordedGoneMs(undefined)).toBe(0)
   })
 })

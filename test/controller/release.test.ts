@@ -53,6 +53,16 @@ describe('decideStranded()', () => {
     expect(told(seen(verdict, { object: living.deleting().build() }))).toEqual(ofDeleted)
   })
 
+  test('on a name that no node has been seen under, says that it was deleted only of an object that an agent has seen', () => {
+    const unseen = { ...verdicts.gone, reason: 'NodeAbsent', message: 'check spec.nodeName' } as NodeVerdict
+    const messageOf = (object: StrandedObserved['object']) =>
+      decideStranded(seen('gone', { verdict: unseen, object })).flatMap((effect) =>
+        effect.kind === 'mark' ? effect.status.conditions.map(({ reason, message }) => `${reason}: ${message}`) : [],
+      )[0]
+    expect(messageOf(aChild(set).build())).toBe('NodeAbsent: check spec.nodeName')
+    expect(messageOf(living.build())).toBe('NodeGone: node node-1 was deleted and has not come back')
+  })
+
   test('records what is given up before it lets it go', () => {
     expect(told(seen('gone', { object: living.deleting().build(), isRecorded: false }))).toEqual(['record'])
   })

@@ -28,7 +28,14 @@ function fleetOf({ nodes = [] as readonly ClusterNode[], record = aRecord() }) {
   const asked: string[] = []
   const queue = (name: keyof Queues) => (key: string) => asked.push(`${name} ${key}`)
   const queues = { sets: queue('sets'), copies: queue('copies'), nodes: queue('nodes'), stranded: queue('stranded') }
-  return { stores, asked, wakeups: new Wakeups(new Fleet(stores, { nodeGraceMs: 1, agentGraceMs: 1 }), queues) }
+  return {
+    stores,
+    asked,
+    wakeups: new Wakeups(
+      new Fleet(stores, { nodeGraceMs: 1, agentGraceMs: 1, copyGraceMs: 0, recordGraceMs: 0 }),
+      queues,
+    ),
+  }
 }
 
 function changed(fleet: ReturnType<typeof fleetOf>): readonly string[] {

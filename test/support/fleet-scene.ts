@@ -23,7 +23,13 @@ import { until } from './until.ts'
 
 const operatorNamespace = 'vmsnapshot-system'
 /** Grace times that a test can wait for, and that a slow machine does not pass by accident. */
-const quickFlags = ['--node-grace=3s', '--agent-grace=2s', '--lease-duration=5s', '--log-level=debug']
+const quickFlags = [
+  '--node-grace=3s',
+  '--agent-grace=2s',
+  '--record-grace=3s',
+  '--lease-duration=5s',
+  '--log-level=debug',
+]
 const quickAgentFlags = ['--settle-time=0s', '--rescan-interval=1s']
 
 type Condition = NonNullable<NonNullable<VMSnapshot['status']>['conditions']>[number]
