@@ -109,9 +109,9 @@ function statusEffects(observed: Observed, blocked: Blocked | undefined): readon
   return semanticallyEqual(status, observed.object.status ?? {}) ? [] : [{ kind: 'writeStatus', status }]
 }
 
-/** Every rule in the order of the protocol: storage, the object itself, other claims, owner, definitions, lock, disk, the last attempt. */
+/** Every rule in the order of the protocol: storage, the object itself, other claims, owner, definitions, base directory, disk, the last attempt. */
 export function permissionOf(observed: Observed): Permission {
-  const rules = [byStorage, byPolicy, byForeignFinalizer, byClaims, byOwner, byDefinitions, byLock, byDisk, byRefusal]
+  const rules = [byStorage, byPolicy, byForeignFinalizer, byClaims, byOwner, byDefinitions, byBase, byDisk, byRefusal]
   for (const rule of rules) {
     const answer = rule(observed)
     if (answer !== undefined) return answer
@@ -195,10 +195,13 @@ const byDefinitions: Rule = ({ definitions }) => {
   }
 }
 
-const byLock: Rule = ({ storage }) =>
-  storage.kind === 'ready' && storage.unlocked !== undefined
-    ? blocked(problemReason(storage.unlocked.code), `nothing is removed without the lock: ${storage.unlocked.message}`)
-    : undefined
+const byBase: Rule = ({ storage }) => {
+  if (storage.kind !== 'ready') return undefined
+  const { unlocked, removalsBlocked } = storage
+  if (removalsBlocked !== undefined) return blocked(removalsBlocked.reason, removalsBlocked.message)
+  if (unlocked === undefined) return undefined
+  return blocked(problemReason(unlocked.code), `nothing is removed without the lock: ${unlocked.message}`)
+}
 
 const byDisk: Rule = ({ object, report, diskBlock }) => {
   if (report.kind === 'unseen') return blocked(report.reason, report.message)

@@ -18,6 +18,8 @@ export interface NodeObserved {
   readonly node: VMSnapshotNode
   readonly storage: Storage
   readonly verdict: StorageVerdict
+  /** IDs that are given up while no disk is accepted; undefined: those on record */
+  readonly retiredMeanwhile?: readonly string[]
   readonly baseDir: string
   readonly agent: { readonly version: string; readonly nodeUID: string | undefined }
   /** undefined: none yet */
@@ -33,9 +35,11 @@ type NodeStatusDraft = Draft<VMSnapshotNodeStatus>
  */
 export function nodeStatusOf(seen: NodeObserved): NodeStatusDraft {
   const { node, verdict, baseDir, agent } = seen
-  const { conditions: _, nodeUID: __, ...recorded } = agentPartOf(node.status)
+  const { conditions: _, nodeUID: __, retiredStorageIDs: before, ...recorded } = agentPartOf(node.status)
+  const retired = verdict.kind === 'ready' ? verdict.retiredStorageIDs : (seen.retiredMeanwhile ?? before ?? [])
   return {
     ...(verdict.kind === 'ready' ? diskPartOf(seen, verdict, recorded) : recorded),
+    ...(retired.length === 0 ? {} : { retiredStorageIDs: [...retired] }),
     baseDirectory: cutText(baseDir, PATH_MAX_LENGTH),
     agentVersion: agent.version,
     ...(agent.nodeUID === undefined ? {} : { nodeUID: agent.nodeUID }),
@@ -45,7 +49,7 @@ export function nodeStatusOf(seen: NodeObserved): NodeStatusDraft {
 
 function diskPartOf(
   { node, storage, taken }: NodeObserved,
-  { storageID, retiredStorageIDs }: StorageVerdict & { kind: 'ready' },
+  { storageID }: StorageVerdict & { kind: 'ready' },
   recorded: Partial<VMSnapshotNodeStatus>,
 ): Partial<VMSnapshotNodeStatus> {
   const known = recorded.storageID === storageID ? recorded : {}
@@ -53,7 +57,6 @@ function diskPartOf(
   return {
     ...(taken?.storageID === storageID ? withInventory(known, taken.inventory, abandoned) : known),
     storageID,
-    ...(retiredStorageIDs.length === 0 ? {} : { retiredStorageIDs: [...retiredStorageIDs] }),
     ...sizesOf(storage),
   }
 }
@@ -66,7 +69,7 @@ function abandonedOn(storageID: string, abandoned: readonly AbandonedDirectory[]
 function storageReady({ node, verdict, storage, baseDir, nameTaken }: NodeObserved) {
   const { generation } = node.metadata
   if (verdict.kind !== 'ready') return conditionOf('StorageReady', { ...verdict, status: 'Unknown' }, generation)
-  const remarks = `${mountRemark(storage)}${lockRemark(verdict)}${trashRemark(nameTaken)}`
+  const remarks = `${mountRemark(storage)}${lockRemark(verdict)}${blockRemark(verdict)}${trashRemark(nameTaken)}`
   const message = `${baseDir} is storage ${verdict.storageID}${remarks}`
   return conditionOf('StorageReady', { status: 'True', reason: 'StorageReady', message }, generation)
 }
@@ -79,6 +82,10 @@ function mountRemark(storage: Storage): string {
 /** Why it can be read and nothing of it removed, where that is so. */
 function lockRemark({ unlocked }: StorageVerdict & { kind: 'ready' }): string {
   return unlocked === undefined ? '' : `; nothing is removed without the lock: ${unlocked.message}`
+}
+
+function blockRemark({ removalsBlocked }: StorageVerdict & { kind: 'ready' }): string {
+  return removalsBlocked === undefined ? '' : `; nothing is removed: ${removalsBlocked.message}`
 }
 
 /** A directory that was about to be removed and goes back, as soon as nothing else has its name. */

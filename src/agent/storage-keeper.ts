@@ -14,7 +14,16 @@ import type { AgentEvents } from './events.ts'
 import type { TakenInventory } from './inventory-keeper.ts'
 import { isNews } from './inventory-status.ts'
 import { agentPartOf, nodeStatusOf } from './node-status.ts'
-import { decideStorage, type StorageDecision, type StorageVerdict, withLock } from './storage.ts'
+import {
+  decideStorage,
+  retiredMeanwhile,
+  type StorageDecision,
+  type StorageObserved,
+  type StorageVerdict,
+  withLock,
+  withRetirement,
+  withSharing,
+} from './storage.ts'
 
 export interface StorageKeeperOptions {
   readonly nodeName: string
@@ -48,6 +57,8 @@ export class StorageKeeper {
     reason: 'NotYetInspected',
     message: 'the base directory has not been looked at yet',
   }
+  /** the verdict that `onChange` was last called for */
+  #announced = this.#verdict
   /** storage whose trash was put in order by this process */
   #recovered: string | undefined
   #isRecovering = false
@@ -60,8 +71,9 @@ export class StorageKeeper {
     this.#options = options
   }
 
+  /** With the condition StorageShared as the store has it now. */
   get verdict(): StorageVerdict {
-    return this.#verdict
+    return withSharing(this.#verdict, this.#options.nodes.get(this.#options.nodeName))
   }
 
   /** The last look that `check` took, whatever came of it. */
@@ -79,7 +91,9 @@ export class StorageKeeper {
     const { kind } = this.#verdict
     return (
       kind === 'standby' ||
-      (kind === 'ready' ? this.#verdict.unlocked !== undefined : this.#verdict.reason === 'LockHeld')
+      (kind === 'ready'
+        ? this.#verdict.unlocked !== undefined || this.#verdict.removalsBlocked !== undefined
+        : this.#verdict.reason === 'LockHeld')
     )
   }
 
@@ -103,27 +117,69 @@ export class StorageKeeper {
   async check(): Promise<void> {
     const storage = await this.#options.disk.storage()
     this.#lastLook = { storage, atMs: performance.now() }
-    const decided = await this.#markIfDecided(this.#decide(storage))
-    const verdict = decided.kind === 'ready' ? await this.#takeOver(decided) : decided
+    const verdict = await this.#apply(this.#decide(storage))
     if (verdict.kind !== 'standby') await this.#writeNode(storage, verdict)
     this.#hasVerdict.resolve()
-    if (semanticallyEqual(verdict, this.#verdict)) return
     this.#verdict = verdict
-    this.#options.log.info({ storage: verdict }, 'base directory')
+    if (semanticallyEqual(this.verdict, this.#announced)) return
+    this.#announced = this.verdict
+    this.#options.log.info({ storage: this.#announced }, 'base directory')
     this.#options.onChange()
   }
 
-  #decide(storage: Storage): StorageDecision {
+  #observed(storage: Storage): StorageObserved {
     const { objects, nodes, nodeName, requireMountPoint } = this.#options
     const ids = objects.list().flatMap(({ status }) => (status?.storageID === undefined ? [] : [status.storageID]))
-    return decideStorage({ storage, node: nodes.get(nodeName), storageIDsOfObjects: new Set(ids), requireMountPoint })
+    return { storage, node: nodes.get(nodeName), storageIDsOfObjects: new Set(ids), requireMountPoint }
   }
 
-  async #markIfDecided(decision: StorageDecision): Promise<StorageVerdict> {
-    if (decision.kind !== 'mark') return decision
-    this.#options.log.info({ baseDir: this.#options.disk.baseDir }, 'marking the base directory with a new storage ID')
-    const next = this.#decide(await this.#options.disk.mark())
-    return next.kind === 'mark' ? unmarkable : next
+  #decide(storage: Storage): StorageDecision {
+    return decideStorage(this.#observed(storage))
+  }
+
+  #apply(decision: StorageDecision): Promise<StorageVerdict> | StorageVerdict {
+    switch (decision.kind) {
+      case 'mark':
+        return this.#mark()
+      case 'replaceMarker':
+        return this.#replaceMarker(decision.ready)
+      case 'ready':
+        return this.#takeOver(decision)
+      default:
+        return decision
+    }
+  }
+
+  async #mark(): Promise<StorageVerdict> {
+    const { log, disk } = this.#options
+    log.info({ baseDir: disk.baseDir }, 'marking the base directory with a new storage ID')
+    const next = this.#decide(await disk.mark())
+    return next.kind === 'mark' ? unmarkable : this.#apply(next)
+  }
+
+  /**
+   * Under the lock, with the trash in order and no removal under way: none may find another marker between its steps.
+   * Crash windows: before the rename the next agent decides the same; after it the new marker stands in for the recorded ID, which the spec still
+   * gives up, as that of any replaced disk does.
+   */
+  async #replaceMarker(ready: StorageVerdict & { kind: 'ready' }): Promise<StorageVerdict> {
+    const { disk, log, removalsInFlight } = this.#options
+    const current = await this.#takeOver(ready)
+    if (current.kind !== 'ready') return current
+    if (current.unlocked !== undefined) return withRetirement(current, current.unlocked.message)
+    if (removalsInFlight() > 0) return withRetirement(current, 'a removal is under way')
+    this.#isRecovering = true
+    try {
+      log.info({ baseDir: disk.baseDir, retired: ready.storageID }, 'replacing the marker of the base directory')
+      const storage = await disk.replaceMarker(ready.storageID)
+      if (storage.kind === 'unknown') return withRetirement(current, storage.problem.message)
+      const next = this.#decide(storage)
+      return next.kind === 'ready'
+        ? this.#takeOver(next)
+        : withRetirement(current, 'the base directory changed meanwhile')
+    } finally {
+      this.#isRecovering = false
+    }
   }
 
   /** The lock first, then the trash. */
@@ -169,7 +225,8 @@ export class StorageKeeper {
     const node = nodes.get(nodeName) ?? (await this.#createNode())
     const agent = { version, nodeUID: await this.#options.nodeUID() }
     const nameTaken = this.#nameTaken
-    const status = nodeStatusOf({ node, storage, verdict, baseDir: disk.baseDir, agent, taken: inventory(), nameTaken })
+    const common = { node, storage, verdict, baseDir: disk.baseDir, agent, taken: inventory(), nameTaken }
+    const status = nodeStatusOf({ ...common, retiredMeanwhile: retiredMeanwhile({ ...this.#observed(storage), node }) })
     if (!isNews(status, agentPartOf(node.status))) return
     const body = applyBody(node, { status: stampTransitions(status, node.status, new Date()) })
     await client.apply(nodeName, body, { fieldManager: STATUS_FIELD_MANAGER, force: true, subresource: 'status' })

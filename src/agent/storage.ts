@@ -16,6 +16,8 @@ export type StorageVerdict =
       readonly retiredStorageIDs: readonly string[]
       /** why it can be read and nothing of it removed: the disk cannot carry the lock at present */
       readonly unlocked?: Problem
+      /** why nothing is removed although the base directory is the one on record and the lock is held */
+      readonly removalsBlocked?: { readonly reason: Reason; readonly message: string }
     }
   | { readonly kind: 'unknown'; readonly reason: Reason; readonly message: string }
   /** another agent of this node has the lock: everything is left to it, what is said as well */
@@ -30,8 +32,12 @@ export interface StorageObserved {
   readonly requireMountPoint: boolean
 }
 
+type ReadyVerdict = StorageVerdict & { readonly kind: 'ready' }
+
 export type StorageDecision =
   | { readonly kind: 'mark' }
+  /** a person gave up the very ID that the base directory carries: a fresh marker replaces it. `ready`: the verdict until then */
+  | { readonly kind: 'replaceMarker'; readonly ready: ReadyVerdict }
   /** `ready` holds once the ID is on record in VMSnapshotNode */
   | StorageVerdict
 
@@ -45,42 +51,101 @@ export function decideStorage(observed: StorageObserved): StorageDecision {
   return storage.kind === 'unmarked' ? decideUnmarked(observed) : decideMarked(observed, storage.storageID)
 }
 
-function decideUnmarked({ node, storageIDsOfObjects }: StorageObserved): StorageDecision {
-  const recorded = node?.status?.storageID
-  if (recorded === undefined && storageIDsOfObjects.size === 0) return { kind: 'mark' }
-  if (recorded !== undefined && isGivenUp(node, recorded)) return { kind: 'mark' }
-  const known = recorded ?? [...storageIDsOfObjects].sort().join(', ')
+function decideUnmarked(observed: StorageObserved): StorageDecision {
+  const missing = idsOnRecord(observed)
+  if (missing.length === 0) return { kind: 'mark' }
   return unknown(
     'MarkerMissing',
-    `storage ${known} is on record and the base directory carries no marker: mount it, or set spec.retireStorageID of the VMSnapshotNode to give it up`,
+    `storage ${missing.join(', ')} is on record and the base directory carries no marker: mount it, or ${advice(missing)}`,
   )
 }
 
-function decideMarked({ node, storageIDsOfObjects }: StorageObserved, storageID: string): StorageDecision {
+function decideMarked(observed: StorageObserved, storageID: string): StorageDecision {
+  const { node } = observed
   const recorded = node?.status?.storageID
-  if (recorded === storageID) return ready(storageID, node)
-  if (recorded === undefined) {
-    const others = [...storageIDsOfObjects].filter((id) => id !== storageID)
-    return others.length === 0 ? ready(storageID, node) : changed(storageID, others.sort().join(', '))
-  }
-  return isGivenUp(node, recorded) ? ready(storageID, node, recorded) : changed(storageID, recorded)
+  const others = recorded === storageID ? [] : idsOnRecord(observed).filter((id) => id !== storageID)
+  if (others.length > 0) return changed(storageID, others)
+  const ready: ReadyVerdict = { kind: 'ready', storageID, retiredStorageIDs: retiredIDs(observed, storageID) }
+  const isRetired = node?.spec?.retireStorageID === storageID && (recorded ?? storageID) === storageID
+  return isRetired ? { kind: 'replaceMarker', ready } : ready
 }
 
-/** `givenUp`: the ID that this one takes the place of. */
-function ready(storageID: string, node: VMSnapshotNode | undefined, ...givenUp: readonly string[]): StorageVerdict {
-  const retired = new Set([...(node?.status?.retiredStorageIDs ?? []), ...givenUp])
-  return { kind: 'ready', storageID, retiredStorageIDs: [...retired].filter((id) => id !== storageID).sort() }
+/** IDs of the disk that should be there: the recorded one, without a record those of the objects. What a person gave up is none of them. */
+function idsOnRecord({ node, storageIDsOfObjects }: StorageObserved): readonly string[] {
+  const recorded = node?.status?.storageID
+  const retired = new Set([node?.spec?.retireStorageID, ...(recorded === undefined ? retiredOnRecord(node) : [])])
+  const ids = recorded === undefined ? [...storageIDsOfObjects] : [recorded]
+  return ids.filter((id) => !retired.has(id)).sort()
 }
 
-function isGivenUp(node: VMSnapshotNode | undefined, recorded: string): boolean {
-  return node?.spec?.retireStorageID === recorded
+/** As many as the status has room for. */
+const retiredLimit = 32
+
+/**
+ * IDs that a person gave up, under the one that is `present`: those on record, the recorded ID that this one replaces, and one that only objects of
+ * the node name. Those that no object names are left out first where there are too many.
+ */
+export function retiredIDs({ node, storageIDsOfObjects }: StorageObserved, present: string): readonly string[] {
+  const recorded = node?.status?.storageID
+  const replaced = recorded !== undefined && recorded !== present ? [recorded] : []
+  return bounded(
+    [...retiredOnRecord(node), ...replaced, ...retiredOfObjects(node, storageIDsOfObjects)],
+    present,
+    storageIDsOfObjects,
+  )
 }
 
-function changed(found: string, recorded: string): StorageDecision {
+/** The same while no disk is accepted: IDs can be given up one after the other. The recorded one stays the recorded one. */
+export function retiredMeanwhile({ node, storage, storageIDsOfObjects }: StorageObserved): readonly string[] {
+  const present = storage.kind === 'ready' ? storage.storageID : undefined
+  const added = retiredOfObjects(node, storageIDsOfObjects).filter(
+    (id) => id !== node?.status?.storageID && id !== present,
+  )
+  return bounded([...retiredOnRecord(node), ...added], undefined, storageIDsOfObjects)
+}
+
+function retiredOnRecord(node: VMSnapshotNode | undefined): readonly string[] {
+  return node?.status?.retiredStorageIDs ?? []
+}
+
+function retiredOfObjects(node: VMSnapshotNode | undefined, ids: ReadonlySet<string>): readonly string[] {
+  const retired = node?.spec?.retireStorageID
+  return retired !== undefined && ids.has(retired) ? [retired] : []
+}
+
+function bounded(ids: readonly string[], present: string | undefined, named: ReadonlySet<string>): readonly string[] {
+  const unique = [...new Set(ids)].filter((id) => id !== present).sort()
+  return unique.length <= retiredLimit
+    ? unique
+    : unique
+        .sort((a, b) => Number(named.has(b)) - Number(named.has(a)))
+        .slice(0, retiredLimit)
+        .sort()
+}
+
+function changed(found: string, recorded: readonly string[]): StorageDecision {
   return unknown(
     'StorageChanged',
-    `the base directory carries storage ${found}, on record is ${recorded}: mount the old one, or set spec.retireStorageID of the VMSnapshotNode to give it up`,
+    `the base directory carries storage ${found}, on record is ${recorded.join(', ')}: mount the old one, or ${advice(recorded)}`,
   )
+}
+
+function advice({ length }: readonly string[]): string {
+  const each = length > 1 ? ' to each of these IDs in turn' : ''
+  return `set spec.retireStorageID of the VMSnapshotNode${each} to give it up`
+}
+
+/** Pure. No removal while the controller says that another node reports the same storage ID. */
+export function withSharing(verdict: StorageVerdict, node: VMSnapshotNode | undefined): StorageVerdict {
+  const shared = node?.status?.conditions?.find(({ type, status }) => type === 'StorageShared' && status === 'True')
+  if (verdict.kind !== 'ready' || verdict.removalsBlocked !== undefined || shared === undefined) return verdict
+  return { ...verdict, removalsBlocked: { reason: 'StorageShared', message: shared.message } }
+}
+
+/** Pure. A person gave up the ID of the present disk and its marker is not replaced yet. */
+export function withRetirement(ready: ReadyVerdict, why: string): ReadyVerdict {
+  const message = `storage ${ready.storageID} is given up and its marker is not replaced yet: ${why}`
+  return { ...ready, removalsBlocked: { reason: 'StorageRetiring', message } }
 }
 
 /** Pure. What the answer of the lock makes of a base directory that is the one on record. */

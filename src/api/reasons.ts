@@ -91,6 +91,14 @@ export const reasons = {
     'The base directory carries another storage ID than the one on record.',
     'Mount the old disk, or set spec.retireStorageID of the VMSnapshotNode to give it up.',
   ),
+  StorageShared: text(
+    'Another node reports the same storage ID: a disk was cloned with its marker, or one is mounted on both. Nothing is removed on either.',
+    'Set spec.retireStorageID of one of the two VMSnapshotNodes to this ID: its agent makes a new one. A disk that is mounted on both: give each node its own. See docs/operations.md.',
+  ),
+  StorageRetiring: text(
+    'spec.retireStorageID names the ID of the present disk, and the new marker is not written yet; the message says why.',
+    'Wait while removals end; else make the base directory writable for the agent.',
+  ),
   TrashNotInOrder: text(
     'Leftovers of earlier removals below .vmsnapshot/trash could not be dealt with yet.',
     'See the log of the agent.',

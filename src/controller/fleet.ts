@@ -5,7 +5,7 @@ import type { Store } from '../kube/informer.ts'
 import { keyOf, type ObjectKey } from '../kube/object.ts'
 import { childName, controllingSet } from './child.ts'
 import { type CopyObserved, hasOrphanMark, isDeleting, type Selection } from './expand.ts'
-import { type GraceTimes, type NodeVerdict, recordedGoneMs, verdictOf } from './node-state.ts'
+import { type GraceTimes, isGone, type NodeVerdict, recordedGoneMs, verdictOf } from './node-state.ts'
 import { selects } from './selector.ts'
 import type { AgentPod, ClusterNode, WatchedSnapshot } from './watched.ts'
 
@@ -14,6 +14,7 @@ export interface Stores {
   readonly sets: Store<VMSnapshotSet>
   /** indexed by `snapshotIndexers` */
   readonly snapshots: Store<WatchedSnapshot>
+  /** indexed by `recordIndexers` */
   readonly records: Store<VMSnapshotNode>
   readonly nodes: Store<ClusterNode>
   /** indexed by `podIndexers` */
@@ -25,6 +26,11 @@ export const snapshotIndexers = {
   set: (object: WatchedSnapshot): readonly string[] => ownerUIDs(object),
   copy: (object: WatchedSnapshot): readonly string[] =>
     ownerUIDs(object).map((uid) => `${uid}/${object.spec.nodeName}`),
+}
+
+export const recordIndexers = {
+  storage: ({ status }: VMSnapshotNode): readonly string[] =>
+    status?.storageID === undefined ? [] : [status.storageID],
 }
 
 export const podIndexers = {
@@ -128,6 +134,12 @@ export class Fleet {
 
   objectsOn(nodeName: string): readonly WatchedSnapshot[] {
     return this.stores.snapshots.byIndex('node', nodeName)
+  }
+
+  /** Nodes whose VMSnapshotNode has this storage ID and that are not gone, in order. */
+  nodesOfStorage(storageID: string): readonly string[] {
+    const names = this.stores.records.byIndex('storage', storageID).map(({ metadata }) => metadata.name)
+    return names.filter((name) => !isGone(this.verdictOf(name).state)).sort()
   }
 
   /** The nodes that a change of this Pod concerns. */

@@ -54,6 +54,7 @@ export async function lead(options: LeadOptions, term: Term, onReady: (wakeups: 
     onChange: (nodeName) => wakeups.nodeMatters(nodeName),
     onStranded: (object) => loops.stranded.enqueue(keyOf(object)),
     onExpired: (object) => wakeups.copyMatters(object),
+    onSharing: (nodeName) => loops.nodes.enqueue(nodeName),
   })
   const enqueueNode = (nodeName: string) => loops.nodes.enqueue(nodeName)
   const stranded = new StrandedReconciler({ fleet, reads, writes, events, enqueueNode, onReleased })

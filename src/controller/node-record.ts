@@ -11,11 +11,10 @@ import {
 import { timestamp } from '../kube/object.ts'
 import { type GraceTimes, isGone, type NodeVerdict, recordedGoneMs } from './node-state.ts'
 import { mustRelease } from './release.ts'
+import { type SharingObserved, storageShared } from './shared-storage.ts'
 import type { WatchedSnapshot } from './watched.ts'
 
-export interface RecordObserved {
-  readonly record: VMSnapshotNode
-  readonly verdict: NodeVerdict
+export interface RecordObserved extends SharingObserved {
   /** VMSnapshots that name the node */
   readonly objects: readonly WatchedSnapshot[]
   readonly now: Date
@@ -43,7 +42,7 @@ export function decideRecord(seen: RecordObserved): RecordEffect {
   const ready = conditionOf('AgentReady', { ...verdict, status: agentReady }, record.metadata.generation)
   const goneSeconds = goneSecondsOf(seen)
   const status = {
-    conditions: [ready, ...storageOf(seen)],
+    conditions: [ready, ...storageOf(seen), ...storageShared(seen)],
     ...(abandoned.length === 0 ? {} : { abandoned }),
     ...(goneSeconds === 0 ? {} : { goneSeconds }),
   }
@@ -132,6 +131,7 @@ export function controllerPartOf(record: VMSnapshotNode): Partial<ControllerPart
     conditions: [
       ...conditions.filter(({ type }) => type === 'AgentReady'),
       ...conditions.filter(({ type }) => type === 'StorageReady' && isOurs),
+      ...conditions.filter(({ type }) => type === 'StorageShared'),
     ],
     ...(abandoned === undefined ? {} : { abandoned }),
     ...(goneSeconds === undefined ? {} : { goneSeconds }),

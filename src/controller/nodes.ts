@@ -21,6 +21,8 @@ export interface NodeReconcilerOptions {
   readonly onStranded: (object: WatchedSnapshot) => void
   /** an object of a node that has been gone for the copy grace time: a set may have to delete it */
   readonly onExpired: (object: WatchedSnapshot) => void
+  /** the VMSnapshotNode of another node with the same storage ID is to be reconciled */
+  readonly onSharing: (nodeName: string) => void
 }
 
 export class NodeReconciler {
@@ -30,6 +32,8 @@ export class NodeReconciler {
   readonly #expired = new Set<string>()
   /** what was last written into StorageReady in an agent's place, and when: an agent that lives on is contradicted seldom */
   readonly #storageSaid = new Map<string, { readonly reason: string; readonly atMs: number }>()
+  /** storage ID of each node that is not gone, as it was at its last reconcile */
+  readonly #storageIDs = new Map<string, string>()
 
   constructor(options: NodeReconcilerOptions) {
     this.#options = options
@@ -37,7 +41,9 @@ export class NodeReconciler {
 
   /** What the first survey of every set takes into account already. */
   prime(nodeName: string): void {
-    this.#told.set(nodeName, this.#signatureOf(nodeName, this.#options.fleet.verdictOf(nodeName)))
+    const verdict = this.#options.fleet.verdictOf(nodeName)
+    this.#told.set(nodeName, this.#signatureOf(nodeName, verdict))
+    this.#setStorageID(nodeName, this.#storageIDOf(nodeName, verdict))
   }
 
   async reconcile(nodeName: string, context: ReconcileContext): Promise<Requeue | undefined> {
@@ -45,6 +51,7 @@ export class NodeReconciler {
     const verdict = fleet.verdictOf(nodeName)
     this.#tell(nodeName, verdict, context)
     this.#expire(nodeName, verdict)
+    this.#wakeSharers(nodeName, verdict)
     const record = fleet.stores.records.get(nodeName)
     if (record === undefined && verdict.state === 'gone' && fleet.objectsOn(nodeName).length === 0) {
       this.#forget(nodeName)
@@ -81,6 +88,28 @@ export class NodeReconciler {
     for (const object of objects) onStranded(object)
   }
 
+  /** Nodes with the storage ID that this node has now, or had before: each names the others. */
+  #wakeSharers(nodeName: string, verdict: NodeVerdict): void {
+    const { fleet, onSharing } = this.#options
+    const before = this.#storageIDs.get(nodeName)
+    const now = this.#storageIDOf(nodeName, verdict)
+    if (before === now) return
+    this.#setStorageID(nodeName, now)
+    for (const storageID of [before, now]) {
+      if (storageID === undefined) continue
+      for (const other of fleet.nodesOfStorage(storageID)) if (other !== nodeName) onSharing(other)
+    }
+  }
+
+  #storageIDOf(nodeName: string, { state }: NodeVerdict): string | undefined {
+    return isGone(state) ? undefined : this.#options.fleet.stores.records.get(nodeName)?.status?.storageID
+  }
+
+  #setStorageID(nodeName: string, storageID: string | undefined): void {
+    if (storageID === undefined) this.#storageIDs.delete(nodeName)
+    else this.#storageIDs.set(nodeName, storageID)
+  }
+
   async #keepRecord(
     record: VMSnapshotNode,
     verdict: NodeVerdict,
@@ -90,8 +119,10 @@ export class NodeReconciler {
     const nodeName = record.metadata.name
     const { grace } = fleet
     const objects = fleet.objectsOn(nodeName)
+    const { storageID } = record.status ?? {}
+    const sharers = storageID === undefined ? [] : fleet.nodesOfStorage(storageID).filter((name) => name !== nodeName)
     const isContested = this.#isContested(record, verdict)
-    const effect = decideRecord({ record, verdict, objects, now: new Date(), grace, isContested })
+    const effect = decideRecord({ record, verdict, objects, sharers, now: new Date(), grace, isContested })
     if (effect.kind === 'write') {
       if (verdict.state === 'ready') this.#storageSaid.delete(nodeName)
       if (!semanticallyEqual(effect.status, controllerPartOf(record))) {

@@ -26,7 +26,7 @@ import type { MetricsRegistry } from '../telemetry/registry.ts'
 import { followSignals } from '../telemetry/signals.ts'
 import { version } from '../telemetry/version.ts'
 import { controllingSet, setLabelValue } from './child.ts'
-import { Fleet, podIndexers, snapshotIndexers } from './fleet.ts'
+import { Fleet, podIndexers, recordIndexers, snapshotIndexers } from './fleet.ts'
 import { type LoopName, lead, loopNames } from './lead.ts'
 import { tellAtScrape } from './metrics.ts'
 import type { ClusterReads } from './reads.ts'
@@ -186,7 +186,7 @@ function inform(
   return {
     VMSnapshotSets: new Informer(following(vmSnapshotSetResource)),
     VMSnapshots: new Informer({ ...following(watchedSnapshotResource), indexers: snapshotIndexers }),
-    VMSnapshotNodes: new Informer(following(vmSnapshotNodeResource)),
+    VMSnapshotNodes: new Informer({ ...following(vmSnapshotNodeResource), indexers: recordIndexers }),
     Nodes: new Informer(following(clusterNodeResource)),
     Pods: new Informer({
       ...following(agentPodResource),

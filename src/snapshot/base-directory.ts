@@ -64,6 +64,23 @@ export class BaseDirectory {
     own.sync()
   }
 
+  /**
+   * Replaces the marker by a fresh one with rename(2): after a crash the old marker is there or the new one, never none.
+   * Throws LockNotHeldError, and what the system calls throw.
+   */
+  replaceMarker(): void {
+    this.assertLocked()
+    using own = this.root.openDirectory(OWN_DIRECTORY)
+    const unfinished = unfinishedName(MARKER_FILE)
+    try {
+      own.createFile(unfinished, `${freshUUID()}\n`)
+      own.rename(unfinished, own, MARKER_FILE)
+    } finally {
+      clearUnfinished(own, MARKER_FILE)
+    }
+    own.sync()
+  }
+
   /** To be called right before each rename. Throws LockNotHeldError where another process may rename things here. */
   assertLocked(): void {
     if (this.#lock === undefined) throw new LockNotHeldError(`${this.path} was opened without its lock`)

@@ -119,6 +119,8 @@ export interface Disk {
   storage(): Promise<Storage>
   /** makes the marker with a fresh UUID, O_EXCL; answers what stands there afterwards */
   mark(): Promise<Storage>
+  /** replaces the marker `storageID` by one with a fresh UUID, under the lock; answers what is there afterwards */
+  replaceMarker(storageID: string): Promise<Storage>
   /** takes the lock, where it is not taken yet; without it nothing below is renamed, and nothing proven gone */
   lock(storageID: string): Promise<Lock>
   inspect(name: string, storageID: string): Promise<Report>

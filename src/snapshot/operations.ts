@@ -104,6 +104,11 @@ export function operations(
         trash.keepReserve()
         return storageOf(base)
       }),
+    replaceMarker: (storageID: string): Storage =>
+      onStorage(storageID, (base) => {
+        withReserve(base, () => base.replaceMarker())
+        return storageOf(base)
+      }),
     inspect: (name: string, storageID: string): Report => {
       const report = onStorage(storageID, (base) =>
         inspectDirectory(base, name, { settleTimeMs, nowMs: Date.now(), cache }),
@@ -142,6 +147,19 @@ export function operations(
         return inventory ?? { kind: 'walking' as const }
       })
     },
+  }
+}
+
+/** Runs `write` again with what is kept free for removals where the disk is full. */
+function withReserve(base: BaseDirectory, write: () => void): void {
+  try {
+    write()
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOSPC') throw error
+    using trash = Trash.open(base)
+    trash?.shrinkReserve()
+    write()
+    trash?.keepReserve()
   }
 }
 

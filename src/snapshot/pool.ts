@@ -66,6 +66,10 @@ class WorkerDisk implements Disk {
     return this.#call('mark')
   }
 
+  replaceMarker(storageID: string) {
+    return this.#call('replaceMarker', storageID)
+  }
+
   /** What hangs may still rename something once it goes on: until then nothing else does. */
   async lock(storageID: string) {
     if (this.#hung === 0) return this.#call('lock', storageID)

@@ -11,7 +11,14 @@ export interface Scheduled {
 /** So many looks are handed over at once: waking the other thread, and being woken, costs more than a look. */
 const maxLooks = 8
 /** They find the whole trash and the lock at rest: no removal waits for a sync meanwhile. */
-const alone: ReadonlySet<string> = new Set<keyof Operations>(['storage', 'lock', 'mark', 'unstage', 'recover'])
+const alone: ReadonlySet<string> = new Set<keyof Operations>([
+  'storage',
+  'lock',
+  'mark',
+  'replaceMarker',
+  'unstage',
+  'recover',
+])
 
 /** Two names can only lie in one another when their first segments agree. */
 export function treeOf(method: keyof Operations, [first]: readonly unknown[]): string | undefined {

@@ -1,5 +1,12 @@
 import { expect, test } from 'vitest'
-import { decideStorage, type StorageObserved, withLock } from '../../src/agent/storage.ts'
+import {
+  decideStorage,
+  retiredIDs,
+  retiredMeanwhile,
+  type StorageObserved,
+  withLock,
+  withSharing,
+} from '../../src/agent/storage.ts'
 import type { VMSnapshotNode } from '../../src/api/vmsnapshotnode.ts'
 import type { Lock, Storage } from '../../src/snapshot/disk.ts'
 
@@ -48,6 +55,58 @@ const cases: readonly [string, Partial<StorageObserved>, object][] = [
     { reason: 'StorageChanged' },
   ],
   [
+    '... until a person gives up the ID that only objects name, without a record',
+    { storage: marked('b'), storageIDsOfObjects: new Set(['a', 'b']), node: node(undefined, 'a') },
+    { kind: 'ready', storageID: 'b', retiredStorageIDs: ['a'] },
+  ],
+  [
+    '... and so is an empty disk',
+    { storageIDsOfObjects: new Set(['a']), node: node(undefined, 'a') },
+    { kind: 'mark' },
+  ],
+  [
+    'of several IDs each is to be given up',
+    { storage: marked('c'), storageIDsOfObjects: new Set(['a', 'b']), node: node(undefined, 'a') },
+    { reason: 'StorageChanged', message: expect.stringContaining('on record is b:') },
+  ],
+  [
+    '... one after the other',
+    { storage: marked('c'), storageIDsOfObjects: new Set(['a', 'b']), node: node(undefined, 'b', ['a']) },
+    { kind: 'ready', storageID: 'c', retiredStorageIDs: ['a', 'b'] },
+  ],
+  [
+    'an ID that only objects name can be given up while the recorded disk is there',
+    { storage: marked('b'), storageIDsOfObjects: new Set(['a', 'b']), node: node('b', 'a') },
+    { kind: 'ready', storageID: 'b', retiredStorageIDs: ['a'] },
+  ],
+  [
+    'an ID that nothing names gives nothing up',
+    { storage: marked('b'), storageIDsOfObjects: new Set(['a']), node: node(undefined, 'x') },
+    { reason: 'StorageChanged' },
+  ],
+  [
+    'a list of retired IDs on record does not give up the recorded one',
+    { storage: marked('b'), node: node('a', undefined, ['a']) },
+    { reason: 'StorageChanged' },
+  ],
+  [
+    'the ID of the present disk is given up: its marker is replaced',
+    { storage: marked('a'), node: node('a', 'a') },
+    { kind: 'replaceMarker', ready: { storageID: 'a', retiredStorageIDs: [] } },
+  ],
+  ['... also without a record', { storage: marked('a'), node: node(undefined, 'a') }, { kind: 'replaceMarker' }],
+  [
+    '... once: with the new marker the old ID is retired like that of any other disk',
+    { storage: marked('b'), storageIDsOfObjects: new Set(['a']), node: node('a', 'a') },
+    { kind: 'ready', storageID: 'b', retiredStorageIDs: ['a'] },
+  ],
+  ['... and nothing more happens', { storage: marked('b'), node: node('b', 'a', ['a']) }, { kind: 'ready' }],
+  [
+    'a disk with the ID that was given up is not accepted when it comes back',
+    { storage: marked('a'), node: node('b', 'a', ['a']) },
+    { reason: 'StorageChanged' },
+  ],
+  [
     'a mount point can be required',
     { storage: marked('a', false), node: node('a'), requireMountPoint: true },
     { reason: 'NotAMountPoint' },
@@ -62,6 +121,41 @@ const cases: readonly [string, Partial<StorageObserved>, object][] = [
 test.each(cases)('%s', (_, observed, decision) => {
   const plain = { storage: unmarked, node: undefined, storageIDsOfObjects: new Set<string>(), requireMountPoint: false }
   expect(decideStorage({ ...plain, ...observed })).toMatchObject(decision)
+})
+
+test('IDs that only objects name are given up one after the other while no disk is accepted, the recorded one is not', () => {
+  const plain = { storage: unmarked, storageIDsOfObjects: new Set(['a', 'b']), requireMountPoint: false }
+  expect(retiredMeanwhile({ ...plain, node: node(undefined, 'b', ['a']) })).toEqual(['a', 'b'])
+  expect(retiredMeanwhile({ ...plain, node: node('b', 'b', ['a']) })).toEqual(['a'])
+  expect(retiredMeanwhile({ ...plain, storage: marked('b'), node: node(undefined, 'b') })).toEqual([])
+})
+
+test('as many retired IDs are kept as the status has room for, those that objects name first', () => {
+  const retired = Array.from({ length: 32 }, (_, index) => `old-${String(index).padStart(2, '0')}`)
+  const seen = { storage: marked('b'), storageIDsOfObjects: new Set(['z', 'old-31']), requireMountPoint: false }
+  const ids = retiredIDs({ ...seen, node: node('z', 'z', retired) }, 'b')
+  expect(ids).toHaveLength(32)
+  expect(ids).toEqual(expect.arrayContaining(['z', 'old-31']))
+})
+
+test('a base directory whose ID another node reports too is read, and nothing of it removed', () => {
+  const conditions = [
+    {
+      type: 'StorageShared',
+      status: 'True' as const,
+      reason: 'StorageShared',
+      message: 'node-2',
+      lastTransitionTime: '',
+    },
+  ]
+  const shared: VMSnapshotNode = { ...node('a'), status: { storageID: 'a', conditions } }
+  const ready = { kind: 'ready', storageID: 'a', retiredStorageIDs: [] } as const
+  expect(withSharing(ready, shared)).toEqual({
+    ...ready,
+    removalsBlocked: { reason: 'StorageShared', message: 'node-2' },
+  })
+  expect(withSharing(ready, node('a'))).toEqual(ready)
+  expect(withSharing(ready, undefined)).toEqual(ready)
 })
 
 const problem = { code: 'IOError', message: 'EROFS' } as const

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import type { VMSnapshotNode } from '../../src/api/vmsnapshotnode.ts'
 import type { VMSnapshotSet } from '../../src/api/vmsnapshotset.ts'
-import { Fleet, podIndexers, snapshotIndexers } from '../../src/controller/fleet.ts'
+import { Fleet, podIndexers, recordIndexers, snapshotIndexers } from '../../src/controller/fleet.ts'
 import type { AgentPod, ClusterNode, WatchedSnapshot } from '../../src/controller/watched.ts'
 import { keyOf } from '../../src/kube/object.ts'
 import { IndexedStore } from '../../src/kube/store.ts'
@@ -15,7 +15,7 @@ function isOrphaning(...states: readonly (VMSnapshotSet | undefined)[]): boolean
   const stores = {
     sets: new IndexedStore<VMSnapshotSet>({}),
     snapshots: new IndexedStore<WatchedSnapshot>(snapshotIndexers),
-    records: new IndexedStore<VMSnapshotNode>({}),
+    records: new IndexedStore<VMSnapshotNode>(recordIndexers),
     nodes: new IndexedStore<ClusterNode>({}),
     pods: new IndexedStore<AgentPod>(podIndexers),
   }

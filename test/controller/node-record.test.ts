@@ -14,7 +14,7 @@ const grace = { copyGraceMs: 3_600_000, recordGraceMs: 604_800_000 }
 const deleted = () => aChild(set).withStatus({ storageID: 'disk-1' }).deleting()
 
 function seen(changes: Partial<RecordObserved> = {}): RecordObserved {
-  return { record: aRecord(), verdict: gone, objects: [], now, grace, ...changes }
+  return { record: aRecord(), verdict: gone, objects: [], sharers: [], now, grace, ...changes }
 }
 
 function entry(uid: string, abandonedAt = '2025-12-01T00:00:00Z') {
@@ -39,6 +39,28 @@ describe('decideRecord()', () => {
     expect(decideRecord(seen({ verdict: missing }))).toMatchObject({
       status: { conditions: [{ status: 'False', reason: 'AgentMissing' }] },
     })
+  })
+
+  test('names the nodes whose base directory has the same storage ID, and keeps the part of the agent apart', () => {
+    const record = aRecord('node-1', { storageID: 'disk-1' })
+    const shared = (changes: Partial<RecordObserved>) => {
+      const effect = decideRecord(seen({ record, verdict: ready, ...changes }))
+      return effect.kind === 'write' ? effect.status.conditions.find(({ type }) => type === 'StorageShared') : undefined
+    }
+    expect(shared({})).toBeUndefined()
+    expect(shared({ sharers: ['node-2'] })).toMatchObject({
+      status: 'True',
+      reason: 'StorageShared',
+      message: expect.stringContaining('storage disk-1 is reported by node node-2 too'),
+    })
+    const many = shared({ sharers: ['node-2', 'node-3', 'node-4', 'node-5', 'node-6'] })
+    expect(many?.message).toContain('nodes node-2, node-3, node-4 and others')
+    expect(shared({ verdict: gone, sharers: ['node-2'], objects: [aChild(set).build()] })).toBeUndefined()
+    const conditions = [
+      aCondition('StorageReady', 'True', 'StorageReady'),
+      aCondition('StorageShared', 'True', 'StorageShared'),
+    ]
+    expect(controllerPartOf(aRecord('node-1', { conditions }))).toEqual({ conditions: [conditions[1]] })
   })
 
   test('names what is to be given up with a node that is gone', () => {
