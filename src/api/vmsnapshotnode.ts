@@ -19,7 +19,7 @@ const count = (description: string) => z.int().min(0).optional().meta({ format: 
 export const vmSnapshotNodeSpec = z
   .object({
     retireStorageID: storageID(
-      "A person's word that the disk with this storage ID is given up. Only then another one may take its place.",
+      "A person's word that the disk with this storage ID is given up. Only then another one may take its place. Where the present disk has this ID, the agent gives it a new one, once.",
     ),
   })
   .describe('What a person decides about the disk of the node.')

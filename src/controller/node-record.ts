@@ -9,7 +9,7 @@ import {
   type VMSnapshotNodeStatus,
 } from '../api/vmsnapshotnode.ts'
 import { timestamp } from '../kube/object.ts'
-import { type GraceTimes, isGone, type NodeVerdict, recordedGoneMs } from './node-state.ts'
+import { type GraceTimes, isGone, recordedGoneMs } from './node-state.ts'
 import { mustRelease } from './release.ts'
 import { type SharingObserved, storageShared } from './shared-storage.ts'
 import type { WatchedSnapshot } from './watched.ts'

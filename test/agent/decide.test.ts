@@ -127,6 +127,19 @@ describe('permissionOf()', () => {
       { object: removing().retaining().build(), storage: { kind: 'unknown', reason: 'TimedOut', message: '' } },
       blocked('TimedOut'),
     ],
+    [
+      'another node reports the same storage',
+      { storage: { ...storage, removalsBlocked: { reason: 'StorageShared', message: 'node-2' } } },
+      blocked('StorageShared'),
+    ],
+    [
+      '... not with Retain',
+      {
+        object: removing().retaining().build(),
+        storage: { ...storage, removalsBlocked: { reason: 'StorageShared', message: 'node-2' } },
+      },
+      { kind: 'retain' },
+    ],
     ['it was seen on another disk', { object: removing().seenOn('disk-2').build() }, blocked('StorageChanged')],
     ['it was seen on a disk that was given up', { object: removing().seenOn('disk-0').build() }, { kind: 'retain' }],
     ['the installation removes nothing', { allowRemoval: false }, { kind: 'retain' }],

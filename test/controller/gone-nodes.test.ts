@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import type { VMSnapshotNode } from '../../src/api/vmsnapshotnode.ts'
 import type { VMSnapshotSet } from '../../src/api/vmsnapshotset.ts'
 import { CopyReconciler, copyKey } from '../../src/controller/copies.ts'
-import { Fleet, podIndexers, snapshotIndexers } from '../../src/controller/fleet.ts'
+import { Fleet, podIndexers, recordIndexers, snapshotIndexers } from '../../src/controller/fleet.ts'
 import type { ControllerPart } from '../../src/controller/node-record.ts'
 import type { GraceTimes } from '../../src/controller/node-state.ts'
 import { NodeReconciler } from '../../src/controller/nodes.ts'
@@ -25,7 +25,7 @@ function open(times: Partial<GraceTimes> = {}) {
   const stores = {
     sets: new IndexedStore<VMSnapshotSet>({}),
     snapshots: new IndexedStore<WatchedSnapshot>(snapshotIndexers),
-    records: new IndexedStore<VMSnapshotNode>({}),
+    records: new IndexedStore<VMSnapshotNode>(recordIndexers),
     nodes: new IndexedStore<ClusterNode>({}),
     pods: new IndexedStore<AgentPod>(podIndexers),
   }
@@ -71,6 +71,7 @@ function open(times: Partial<GraceTimes> = {}) {
     writes,
     onChange: () => {},
     onStranded: () => {},
+    onSharing: () => {},
     onExpired: ({ metadata }) => expired.push(metadata.name),
   })
   const returnLive = () => {

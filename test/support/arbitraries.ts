@@ -159,6 +159,12 @@ export const observed: fc.Arbitrary<Observed> = fc.record({
       retiredStorageIDs: [],
       unlocked: { code: 'IOError', message: 'no lock' },
     },
+    {
+      kind: 'ready',
+      storageID: 'here',
+      retiredStorageIDs: [],
+      removalsBlocked: { reason: 'StorageShared', message: 'node-2' },
+    },
     { kind: 'unknown', reason: 'TimedOut', message: 'no answer' },
     { kind: 'standby', reason: 'LockHeld', message: 'another agent' },
   ),
