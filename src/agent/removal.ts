@@ -53,7 +53,7 @@ async function takeAway(target: RemovalTarget, steps: RemovalSteps): Promise<Rem
 /** Idempotent: also the whole of a removal whose directory was renamed away by an earlier pass. */
 async function finish(target: RemovalTarget, { disk, purge }: RemovalSteps): Promise<RemovalOutcome> {
   const purged = await disk.purge(target, purge)
-  if (purged.kind === 'unknown') return purged
+  if (purged.kind === 'unknown' || purged.kind === 'blocked') return purged
   if (purged.kind === 'stopped') return { kind: 'stopped' }
   const proof = await disk.prove(target)
   switch (proof.kind) {

@@ -153,6 +153,18 @@ export const reasons = {
     'Delete those first, or set deletionPolicy to Retain.',
   ),
   InUse: text('A running VM or a loop device uses it.', 'Stop the VM.'),
+  MountedBelow: text(
+    'Something is mounted on the directory or on an entry below it; the message names the mount point. Nothing that is mounted is ever removed.',
+    'Unmount it: the deletion goes on with the next resync. Or set deletionPolicy to Retain.',
+  ),
+  SubvolumeBelow: text(
+    'A btrfs subvolume lies inside the directory; the message names it. It is not removed with the directory.',
+    'Delete it (btrfs subvolume delete) or move it away, or set deletionPolicy to Retain.',
+  ),
+  FilesReappear: text(
+    'A file that the agent removed is there again: on FUSE and NFS an open file only changes its name, or a process writes new files. The message names one.',
+    'End the process that has the file open. The agent tries again, with growing delays.',
+  ),
   NameTaken: text(
     'The directory was taken out of the way and another one has its name since.',
     'Move the other one away: the first goes back by itself.',

@@ -15,6 +15,7 @@ import {
   opendirSync,
   openSync,
   readdirSync,
+  readFileSync,
   readlinkSync,
   readSync,
   renameSync,
@@ -267,6 +268,19 @@ export class Directory {
   /** Where it stands at present, links resolved: as the kernel names it, also after somebody renamed it. */
   currentPath(): string {
     return readlinkSync(`/proc/self/fd/${this.#fd}`)
+  }
+
+  /** The same for the directory or for an entry of it, in latin1, where each byte is one character: to be compared with mount points. */
+  pathInLatin1(name?: EntryName): string {
+    const path = readlinkSync(`/proc/self/fd/${this.#fd}`, 'latin1')
+    if (name === undefined) return path
+    return `${path}/${(typeof name === 'string' ? Buffer.from(name) : name).toString('latin1')}`
+  }
+
+  /** Of the mount that it is on: it differs below a bind mount of the same disk too. '' where the kernel does not say. */
+  get mountID(): string {
+    const text = readFileSync(`/proc/self/fdinfo/${this.#fd}`, 'latin1')
+    return /^mnt_id:\s*(\d+)$/m.exec(text)?.[1] ?? ''
   }
 
   /** For calls that take no descriptor: short, so that it fits a socket's address, and valid until this is closed. */

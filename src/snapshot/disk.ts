@@ -48,6 +48,9 @@ export type DiskBlock = {
     | 'NameTaken'
     | 'IdentityChanged'
     | 'NotADirectory'
+    | 'MountedBelow'
+    | 'SubvolumeBelow'
+    | 'FilesReappear'
   readonly message: string
 }
 
@@ -141,7 +144,7 @@ export interface Disk {
   purge(
     target: RemovalTarget,
     options?: PurgeOptions,
-  ): Promise<(PurgeProgress & { kind: 'removed' | 'stopped' }) | Failed>
+  ): Promise<(PurgeProgress & { kind: 'removed' | 'stopped' }) | DiskBlock | Failed>
   /** neither the name nor the trash holds the recorded directory, and the lock is held */
   prove(
     target: RemovalTarget,

@@ -7,7 +7,7 @@ import { HEADER_MAX_BYTES, type Mapping } from './header.ts'
 import * as layout from './layout.ts'
 import { decodeMeta, encodeMeta, META_MAX_BYTES, type RootfsMeta } from './meta.ts'
 import { errnoOf } from './problem.ts'
-import { emptyDirectory } from './purge.ts'
+import { assertSameMount, emptyDirectory } from './purge.ts'
 import type { FileType } from './report.ts'
 
 export {
@@ -134,6 +134,7 @@ export function remove(baseDir: string, name: string): void {
   }
   {
     using directory = parent.openDirectory(leaf)
+    assertSameMount(directory, parent)
     emptyDirectory(directory, { bytes: 0, files: 0 }, { until: Number.POSITIVE_INFINITY })
   }
   parent.removeDirectory(leaf)

@@ -1,13 +1,14 @@
 // What the worker can be asked to do: each operation opens the base directory, checks its marker and answers with a value.
 import { BaseDirectory, openStorage, storageOf } from './base-directory.ts'
 import type { Failed, Inventory, InventoryRequest, Lock, Recovered, RemovalTarget, Storage } from './disk.ts'
+import { answerOf, failureOf } from './failure.ts'
 import { loopDeviceOn, runningVMOf } from './in-use.ts'
 import { inspectDirectory } from './inspect.ts'
 import { InventoryWalk } from './inventory.ts'
-import { BaseLock, LockNotHeldError } from './lock.ts'
+import { BaseLock } from './lock.ts'
 import { LookCache } from './look-cache.ts'
-import { errnoOf, problemOf } from './problem.ts'
-import { MountedBelowError, type PurgeCount } from './purge.ts'
+import { errnoOf } from './problem.ts'
+import { type PurgeCount, PurgeMemory } from './purge.ts'
 import { RecentTemplates } from './recent-templates.ts'
 import { recover } from './recover.ts'
 import * as removal from './remove.ts'
@@ -37,6 +38,8 @@ export function operations(
   const lock = new BaseLock(owner)
   const templates = new RecentTemplates()
   const firstSeen = new Map<string, number>()
+  /** of purges that are under way, by uid */
+  const memories = new Map<string, PurgeMemory>()
   let walk: InventoryWalk | undefined
   const inUse = (path: string, name: string) =>
     loopDeviceOn(path) ?? (runningDir === undefined ? undefined : runningVMOf(name, runningDir))
@@ -125,8 +128,15 @@ export function operations(
     purge: (target: RemovalTarget) =>
       inSteps(target.storageID, async (base) => {
         const count: PurgeCount = { bytes: 0, files: 0 }
-        const done = await removal.purge(base, target, count, sliceMs, syncer)
-        return { kind: 'slice' as const, done, ...count }
+        const memory = memories.get(target.uid) ?? new PurgeMemory()
+        memories.delete(target.uid)
+        try {
+          const done = await removal.purge(base, target, count, sliceMs, syncer, memory)
+          if (!done) memories.set(target.uid, memory)
+          return { kind: 'slice' as const, done, ...count }
+        } catch (error) {
+          return answerOf(error, baseDir)
+        }
       }),
     prove: (target: RemovalTarget) => onStorage(target.storageID, (base) => removal.prove(base, target)),
     /** unfinished: the slice is over, there is more */
@@ -169,12 +179,6 @@ export interface Unfinished {
 }
 
 export type Operations = ReturnType<typeof operations>
-
-function failureOf(error: unknown, path: string): Failed {
-  if (error instanceof LockNotHeldError) return failed('LockHeld', error.message)
-  if (error instanceof MountedBelowError) return failed('IOError', `${path}: ${error.message}`)
-  return { kind: 'unknown', problem: problemOf(error, path) }
-}
 
 function failed(code: ProblemCode, message: string): Failed {
   return { kind: 'unknown', problem: { code, message } }

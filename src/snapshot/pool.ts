@@ -101,7 +101,7 @@ class WorkerDisk implements Disk {
     let [bytes, files] = [0, 0]
     while (signal?.aborted !== true) {
       const slice = await this.#call('purge', target)
-      if (slice.kind === 'unknown') return slice
+      if (slice.kind !== 'slice') return slice
       bytes += slice.bytes
       files += slice.files
       if (slice.done) return { kind: 'removed' as const, bytes, files }

@@ -26,11 +26,12 @@ function codeOf(errno: string): ProblemCode {
   }
 }
 
-function describe(errno: string): string {
+export function describe(errno: string): string {
   switch (errno) {
     case 'EACCES':
+      return 'permission denied (EACCES)'
     case 'EPERM':
-      return `permission denied (${errno})`
+      return 'operation not permitted (EPERM)'
     case 'EROFS':
       return 'the file system is read-only (EROFS)'
     case 'ENOSPC':

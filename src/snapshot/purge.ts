@@ -1,10 +1,15 @@
-// Removes everything below a directory by descriptors, a slice at a time. Never follows a link, never crosses into another file system.
+// Removes everything below a directory by descriptors, a slice at a time. Never follows a link, never enters another mount or subvolume.
 // A directory swapped for a link while this runs is opened with O_NOFOLLOW, which fails, and nothing outside is ever reached.
-import type { Directory, EntryName } from './descriptor.ts'
+// An entry that cannot be removed does not stop the others: its error is thrown when nothing else is left to do.
+import { absentAs, type Directory, type Entry, type EntryName, textOfName } from './descriptor.ts'
+import { EntryError, entryErrorOf, mountedBelow, reappears, subvolumeBelow } from './entry-error.ts'
+import { mountPointBelow } from './mounts.ts'
 import { errnoOf } from './problem.ts'
 
 /** Deeper directories are first brought up: descriptors are kept open down to here. */
 const maxDepth = 64
+/** Entries that a listing holds in memory. A directory that has fewer is known whole before the first of them goes. */
+const listedMax = 4_096
 
 export interface PurgeCount {
   bytes: number
@@ -16,85 +21,259 @@ export interface PurgeBudget {
   readonly until: number
 }
 
-/** Thrown where another file system is mounted below: it is not ours to empty. */
-export class MountedBelowError extends Error {
-  override readonly name = 'MountedBelowError'
+/** What one slice leaves for the next one of the same directory. */
+export class PurgeMemory {
+  /** the directory that the slice ended in after it had removed something there, and how many entries that had before */
+  interrupted: { readonly path: string; readonly entries: number } | undefined
 }
 
 /**
  * Empties `directory` until it is done (true) or the slice is over (false); `count` adds up what went, in blocks times 512.
- * Throws MountedBelowError, and what the system calls throw.
+ * Throws EntryError, with the path from `directory`.
  */
-export function emptyDirectory(directory: Directory, count: PurgeCount, budget: PurgeBudget): boolean {
-  return new Purge(directory, count, budget).run()
+export function emptyDirectory(
+  directory: Directory,
+  count: PurgeCount,
+  budget: PurgeBudget,
+  memory = new PurgeMemory(),
+): boolean {
+  return new Purge(directory, count, budget, memory).run()
+}
+
+/** What one entry of `parent` could not be removed for; a mount point that a bind mount makes of a file shows by EBUSY alone. `path`: of the entry. */
+export function removalErrorOf(error: unknown, parent: Directory, name: EntryName, path: string): EntryError {
+  const isMountPoint = errnoOf(error) === 'EBUSY' && mountPointBelow(parent.pathInLatin1(name)) === ''
+  return isMountPoint ? mountedBelow(path) : entryErrorOf(error, path)
+}
+
+/** A directory that is a mount point is opened as what is mounted there. Throws EntryError. */
+export function assertSameMount(directory: Directory, parent: Directory): void {
+  if (directory.mountID !== parent.mountID) throw mountedBelow('')
+}
+
+/** What went of one directory since its listing, to be held against what is still there. */
+interface Pass {
+  bytes: number
+  removed: number
+  /** names that could not be removed, in text */
+  readonly failed: Set<string>
 }
 
 class Purge {
   readonly #top: Directory
   readonly #device: bigint
+  readonly #mountID: string
   readonly #count: PurgeCount
   readonly #budget: PurgeBudget
+  readonly #memory: PurgeMemory
+  readonly #before: PurgeMemory['interrupted']
+  /** from the top to the entry that is being removed */
+  readonly #names: string[] = []
   #brought = 0
-  /** a slice goes on until something went, or one that ends while it descends would never get anywhere */
-  #hasProgressed = false
+  /** a slice goes on until something was tried, or one that ends while it descends would never get anywhere */
+  #hasTried = false
+  #hasRemoved = false
+  /** of the round */
+  #hasShrunk = false
+  #failure: EntryError | undefined
 
-  constructor(top: Directory, count: PurgeCount, budget: PurgeBudget) {
+  constructor(top: Directory, count: PurgeCount, budget: PurgeBudget, memory: PurgeMemory) {
     this.#top = top
     this.#device = top.stat().dev
+    this.#mountID = top.mountID
     this.#count = count
     this.#budget = budget
+    this.#memory = memory
+    this.#before = memory.interrupted
+    memory.interrupted = undefined
   }
 
   run(): boolean {
-    // Again until a round finds nothing: what was brought up, or missed while names vanished under the reader, shows in the next.
-    while (this.#empty(this.#top, 0)) if (this.#isEmpty(this.#top)) return true
-    return false
+    try {
+      return this.#rounds()
+    } catch (error) {
+      throw entryErrorOf(error, this.#names.join('/'))
+    }
   }
 
-  /** Left by `return`, a loop closes what it reads from; a bare `next` would leave the directory open. */
-  #isEmpty(directory: Directory): boolean {
-    for (const _ of directory.stream()) return false
-    return true
+  /** Again until a round finds nothing: what was brought up, or missed while names vanished under the reader, shows in the next. */
+  #rounds(): boolean {
+    for (;;) {
+      this.#hasShrunk = false
+      this.#failure = undefined
+      const pass = newPass()
+      const entries = this.#empty(this.#top, 0, pass)
+      if (entries === sliceOver) {
+        if (this.#hasRemoved) return false
+        throw this.#failure ?? reappears('')
+      }
+      if (this.#left(this.#top, entries, pass) === 0) return true
+      if (!this.#hasShrunk) throw this.#failure ?? reappears('')
+    }
   }
 
-  #empty(directory: Directory, depth: number): boolean {
-    for (const entry of directory.stream()) {
-      if (this.#hasProgressed && performance.now() > this.#budget.until) return false
-      if (entry.isDirectory()) {
-        if (!this.#removeBelow(directory, entry.name, depth + 1)) return false
-      } else this.#removeFile(directory, entry.name)
+  /** How many entries it had, or that the slice is over. */
+  #empty(directory: Directory, depth: number, pass: Pass): number | typeof sliceOver {
+    const rest = directory.stream()
+    try {
+      this.#names.length = depth
+      const listed = take(rest, listedMax)
+      const isWhole = listed.length < listedMax
+      if (isWhole && this.#hasNotShrunk(listed.length)) return this.#skip(listed, pass)
+      let entries = 0
+      for (const entries_ of [listed, rest]) {
+        for (const entry of entries_) {
+          if (this.#hasTried && performance.now() > this.#budget.until) {
+            this.#names.length = depth
+            if (isWhole && pass.removed > 0) this.#remember(listed.length)
+            return sliceOver
+          }
+          entries++
+          if (!this.#remove(directory, entry, depth, pass)) return sliceOver
+        }
+      }
+      this.#names.length = depth
+      return entries
+    } finally {
+      rest.return(undefined)
+    }
+  }
+
+  #remember(entries: number): void {
+    this.#memory.interrupted = { path: this.#names.join('/'), entries }
+  }
+
+  /** The slice before this one removed entries here, and there are as many. */
+  #hasNotShrunk(entries: number): boolean {
+    return this.#before?.path === this.#names.join('/') && entries >= this.#before.entries
+  }
+
+  /** What comes back as often as it is removed is left for another time. */
+  #skip(listed: readonly Entry[], pass: Pass): number {
+    const [first] = listed
+    this.#failure ??= reappears([...this.#names, ...(first === undefined ? [] : [textOfName(first.name)])].join('/'))
+    for (const { name } of listed) pass.failed.add(textOfName(name))
+    return listed.length
+  }
+
+  /** False where the slice is over. */
+  #remove(parent: Directory, entry: Entry, depth: number, pass: Pass): boolean {
+    const name = textOfName(entry.name)
+    this.#names.length = depth
+    this.#names.push(name)
+    try {
+      if (entry.isDirectory()) return this.#removeBelow(parent, entry.name, depth + 1, pass)
+      this.#removeFile(parent, entry.name, pass)
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') return true
+      if (!isOfEntry(error)) throw error
+      this.#names.length = depth + 1
+      pass.failed.add(name)
+      this.#hasTried = true
+      this.#failure ??= removalErrorOf(error, parent, entry.name, this.#names.join('/'))
     }
     return true
   }
 
-  #removeBelow(parent: Directory, name: EntryName, depth: number): boolean {
-    if (depth > maxDepth) {
-      this.#hasProgressed = true
-      parent.rename(name, this.#top, `.brought-up-${process.hrtime.bigint()}-${this.#brought++}`)
-      return true
-    }
-    {
-      using below = parent.openDirectory(name)
-      if (below.stat().dev !== this.#device) throw new MountedBelowError('another file system is mounted below')
-      if (!this.#empty(below, depth)) return false
-    }
+  #removeBelow(parent: Directory, name: EntryName, depth: number, passAbove: Pass): boolean {
+    if (depth > maxDepth && this.#bringUp(parent, name)) return true
+    using below = absentAs(undefined, () => parent.openDirectory(name))
+    if (below === undefined) return true
+    this.#assertSameMount(below)
+    const pass = newPass()
+    const entries = this.#empty(below, depth, pass)
+    if (entries === sliceOver) return false
     try {
       parent.removeDirectory(name)
-      this.#hasProgressed = true
-      this.#count.files++
+      this.#noteRemoval(passAbove)
     } catch (error) {
-      // Something was missed; the next round finds it.
+      if (errnoOf(error) === 'ENOENT') return true
       if (errnoOf(error) !== 'ENOTEMPTY') throw error
+      this.#left(below, entries, pass)
     }
     return true
   }
 
-  #removeFile(parent: Directory, name: EntryName): void {
-    const stat = parent.statOf(name)
-    parent.unlink(name)
-    this.#hasProgressed = true
-    this.#count.files++
-    // Only the last link frees the blocks.
-    if (stat !== undefined && stat.nlink === 1n) this.#count.bytes += Number(stat.blocks) * 512
+  #assertSameMount(below: Directory): void {
+    const path = this.#names.join('/')
+    if (below.mountID !== this.#mountID) throw mountedBelow(path)
+    if (below.stat().dev !== this.#device) throw subvolumeBelow(path)
   }
+
+  /** False where the file system keeps it in its directory: overlayfs does, and project quotas. */
+  #bringUp(parent: Directory, name: EntryName): boolean {
+    try {
+      parent.rename(name, this.#top, `.brought-up-${process.hrtime.bigint()}-${this.#brought++}`)
+    } catch (error) {
+      if (errnoOf(error) === 'EXDEV') return false
+      throw error
+    }
+    this.#hasTried = true
+    this.#hasRemoved = true
+    this.#hasShrunk = true
+    return true
+  }
+
+  #removeFile(parent: Directory, name: EntryName, pass: Pass): void {
+    const stat = parent.statOf(name)
+    if (stat === undefined) return
+    parent.unlink(name)
+    this.#noteRemoval(pass)
+    // Only the last link frees the blocks.
+    if (stat.nlink !== 1n) return
+    const bytes = Number(stat.blocks) * 512
+    pass.bytes += bytes
+    this.#count.bytes += bytes
+  }
+
+  #noteRemoval(pass: Pass): void {
+    pass.removed++
+    this.#hasTried = true
+    this.#hasRemoved = true
+    this.#count.files++
+  }
+
+  /**
+   * How many entries a directory still has after its pass. Files among them that were removed have come back, as an open file does on FUSE and NFS
+   * under another name: they do not count as removed. Where there are as many as before, one of them is the failure.
+   */
+  #left(directory: Directory, before: number, pass: Pass): number {
+    let [left, bytes, cameBack] = [0, 0, 0]
+    let first: string | undefined
+    for (const entry of directory.stream()) {
+      left++
+      const name = textOfName(entry.name)
+      if (entry.isDirectory() || pass.failed.has(name)) continue
+      first ??= name
+      cameBack++
+      bytes += Number(directory.statOf(entry.name)?.blocks ?? 0n) * 512
+    }
+    this.#count.bytes -= Math.min(bytes, pass.bytes)
+    this.#count.files -= Math.min(cameBack, pass.removed)
+    if (left < before) this.#hasShrunk = true
+    else if (first !== undefined) this.#failure ??= reappears([...this.#names, first].join('/'))
+    return left
+  }
+}
+
+const sliceOver = Symbol('slice over')
+
+function newPass(): Pass {
+  return { bytes: 0, removed: 0, failed: new Set() }
+}
+
+function take(entries: Generator<Entry>, most: number): readonly Entry[] {
+  const taken: Entry[] = []
+  for (let next = entries.next(); next.done !== true; next = entries.next()) {
+    taken.push(next.value)
+    if (taken.length === most) break
+  }
+  return taken
+}
+
+/** What one entry alone is refused for; every other error is about the file system, and the others would fail too. */
+const errnosOfEntries = new Set(['EPERM', 'EACCES', 'EBUSY', 'ENOTDIR', 'ELOOP', 'EISDIR', 'ENOTEMPTY', 'EUCLEAN'])
+
+function isOfEntry(error: unknown): boolean {
+  return error instanceof EntryError || errnosOfEntries.has(errnoOf(error) ?? '')
 }

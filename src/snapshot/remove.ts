@@ -5,7 +5,7 @@ import { type TemplateUser, templateBlock } from './base-templates.ts'
 import { type Directory, identityOf, sameIdentity } from './descriptor.ts'
 import type { DiskBlock, RemovalTarget } from './disk.ts'
 import { errnoOf } from './problem.ts'
-import { emptyDirectory, type PurgeCount } from './purge.ts'
+import { assertSameMount, emptyDirectory, type PurgeCount, type PurgeMemory, removalErrorOf } from './purge.ts'
 import { RecentTemplates } from './recent-templates.ts'
 import { blockOf, type InUse } from './removable.ts'
 import { Syncer } from './syncer.ts'
@@ -183,17 +183,23 @@ export function syncDead(trash: Trash, entry: TrashEntry, syncer: Syncer): Promi
   })
 }
 
-/** One slice of the removal of what was buried: true when nothing of it is left. Adds to `count`. */
+/**
+ * One slice of the removal of what was buried: true when nothing of it is left. Adds to `count`. `memory`: of the slice before.
+ * Throws EntryError for what cannot be removed of it.
+ */
 export async function purge(
   base: BaseDirectory,
   entry: TrashEntry,
   count: PurgeCount,
   sliceMs: number,
   syncer = new Syncer(),
+  memory?: PurgeMemory,
 ): Promise<boolean> {
   using trash = Trash.open(base)
   if (trash === undefined) return true
-  const isDone = (await trash.inGraves(entry, (grave) => purgeIn(grave, count, sliceMs, syncer))) ?? true
+  const path = entry.name === undefined ? `the directory of ${entry.uid}` : `${base.path}/${entry.name}`
+  const empty = (dead: Directory) => emptyDirectory(dead, count, { until: performance.now() + sliceMs }, memory)
+  const isDone = (await trash.inGraves(entry, (grave) => purgeIn(grave, path, count, empty, syncer))) ?? true
   if (isDone && !trash.holds(entry, 'pendingName')) {
     base.assertLocked()
     trash.forgetName(entry.uid)
@@ -201,16 +207,26 @@ export async function purge(
   return isDone
 }
 
-/** undefined: it does not lie there. */
-function purgeIn(grave: Grave, count: PurgeCount, sliceMs: number, syncer: Syncer): Promise<boolean> | undefined {
-  const { directory, deadName } = grave
+/** undefined: it does not lie there. `path`: what people know it by. */
+function purgeIn(
+  { directory, deadName }: Grave,
+  path: string,
+  count: PurgeCount,
+  empty: (dead: Directory) => boolean,
+  syncer: Syncer,
+): Promise<boolean> | undefined {
   if (directory.statOf(deadName) === undefined) return undefined
-  {
-    using dead = directory.openDirectory(deadName)
-    if (!emptyDirectory(dead, count, { until: performance.now() + sliceMs })) return Promise.resolve(false)
+  try {
+    {
+      using dead = directory.openDirectory(deadName)
+      assertSameMount(dead, directory)
+      if (!empty(dead)) return Promise.resolve(false)
+    }
+    directory.removeDirectory(deadName)
+    count.files++
+  } catch (error) {
+    throw removalErrorOf(error, directory, deadName, '').below(path, `${directory.currentPath()}/${deadName}`)
   }
-  directory.removeDirectory(deadName)
-  count.files++
   return syncer.directory(directory).then(() => true)
 }
 
