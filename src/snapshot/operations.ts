@@ -119,7 +119,7 @@ export function operations(
       return 'name' in report ? report : { ...report, name, path: `${baseDir}/${name}` }
     },
     checkRemovable: (target: RemovalTarget) =>
-      onStorage(target.storageID, (base) => removal.checkRemovable(base, target, inUse, templates.userOf)),
+      onStorage(target.storageID, (base) => removal.checkRemovable(base, target, inUse, templates.blockOf)),
     stage: (target: RemovalTarget, notAfter: bigint) =>
       inSteps(target.storageID, (base) => removal.stage(base, target, notAfter, inUse, { syncer, templates })),
     unstage: (target: RemovalTarget) => onStorage(target.storageID, (base) => removal.unstage(base, target)),

@@ -1,9 +1,10 @@
 // May this directory be removed as a snapshot? What the disk and the node say against it; claims and policies are not known here.
 import type { BaseDirectory } from './base-directory.ts'
-import { type TemplateUser, templateBlock, templateUserOf } from './base-templates.ts'
+import { type TemplateGuard, templateBlockOf } from './base-templates.ts'
 import { type Directory, type Entry, textOfName } from './descriptor.ts'
 import type { DiskBlock } from './disk.ts'
-import { isSnapshotFile, OWN_DIRECTORY, ROOTFS_FILE } from './layout.ts'
+import { isSnapshotFile, OWN_DIRECTORY } from './layout.ts'
+import { templateTargetIn } from './template-target.ts'
 
 /** As deep as names of the API reach, and then some; below that nothing can be a snapshot of ours. */
 const searchDepth = 8
@@ -20,7 +21,7 @@ export function blockOf(
   base: BaseDirectory,
   name: string,
   inUse: InUse,
-  userOf: TemplateUser = templateUserOf,
+  templates: TemplateGuard = templateBlockOf,
 ): DiskBlock | undefined {
   const path = `${base.path}/${name}`
   const user = inUse(directory.currentPath(), name)
@@ -33,9 +34,8 @@ export function blockOf(
   if (entries.length > 0 && !entries.some(isSnapshotEntry)) {
     return blocked('NotASnapshot', `${path} is not empty and holds no snapshot file`)
   }
-  if (!entries.some((entry) => nameOf(entry) === ROOTFS_FILE)) return undefined
-  const image = `${path}/${ROOTFS_FILE}`
-  return templateBlock(base, image, userOf(base, image))
+  const target = templateTargetIn(directory, base, name, entries)
+  return target && templates(base, target)
 }
 
 type Match = (entry: Entry, depth: number, parent: Directory) => boolean

@@ -1,7 +1,7 @@
 // The steps of a removal on disk. Each is idempotent, opens the base directory anew and checks its marker through the descriptor that it
 // then renames by, so that a disk that was swapped between two steps is noticed. docs/removal.md has the whole protocol.
 import type { BaseDirectory } from './base-directory.ts'
-import { type TemplateUser, templateBlock } from './base-templates.ts'
+import type { TemplateGuard } from './base-templates.ts'
 import { type Directory, identityOf, sameIdentity } from './descriptor.ts'
 import type { DiskBlock, RemovalTarget } from './disk.ts'
 import { errnoOf } from './problem.ts'
@@ -9,6 +9,7 @@ import { assertSameMount, emptyDirectory, type PurgeCount, type PurgeMemory, rem
 import { RecentTemplates } from './recent-templates.ts'
 import { blockOf, type InUse } from './removable.ts'
 import { Syncer } from './syncer.ts'
+import type { TemplateTarget } from './template-target.ts'
 import { type Grave, placeOf, siblingGrave, Trash, type TrashEntry } from './trash.ts'
 
 export type Staged = { readonly kind: 'staged' | 'absent' | 'expired' } | DiskBlock
@@ -24,7 +25,7 @@ export function checkRemovable(
   base: BaseDirectory,
   target: RemovalTarget,
   inUse: InUse,
-  userOf?: TemplateUser,
+  templates?: TemplateGuard,
 ): { readonly kind: 'removable' } | DiskBlock {
   using trash = Trash.open(base)
   const waiting = trash && waitingInTrash(base, trash, target)
@@ -33,7 +34,7 @@ export function checkRemovable(
   using parent = base.root.descend(parents)
   if (parent === undefined || !holds(parent, leaf, target)) return { kind: 'removable' }
   using directory = parent.openDirectory(leaf)
-  return blockOf(directory, base, target.name, inUse, userOf) ?? { kind: 'removable' }
+  return blockOf(directory, base, target.name, inUse, templates) ?? { kind: 'removable' }
 }
 
 /**
@@ -112,11 +113,13 @@ async function differenceIn(
     return { kind: 'blocked', code: 'IdentityChanged', message }
   }
   using staged = directory.openDirectory(pendingName)
-  const images: string[] = []
-  const block = blockOf(staged, base, target.name, inUse, (_, image) => void images.push(image))
-  const [image] = images
-  if (block !== undefined || image === undefined) return block
-  return templateBlock(base, image, await templates.userNow(base, image))
+  let asked: TemplateTarget | undefined
+  const ask = (_: BaseDirectory, about: TemplateTarget) => {
+    asked = about
+    return undefined
+  }
+  const block = blockOf(staged, base, target.name, inUse, ask)
+  return block !== undefined || asked === undefined ? block : templates.blockNow(base, asked)
 }
 
 /** Puts the directory back under its name. A name that is taken meanwhile is not touched. */

@@ -1,10 +1,12 @@
 import { existsSync, linkSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { BaseDirectory } from '../../src/snapshot/base-directory.ts'
 import type { RemovalTarget } from '../../src/snapshot/disk.ts'
 import { loopDeviceOn, runningVMOf } from '../../src/snapshot/in-use.ts'
 import { RecentTemplates } from '../../src/snapshot/recent-templates.ts'
 import { recover as recoverTrash } from '../../src/snapshot/recover.ts'
 import * as removal from '../../src/snapshot/remove.ts'
+import { type TemplateTarget, templateTargetIn } from '../../src/snapshot/template-target.ts'
 import { TestBaseDir } from '../support/base-dir.ts'
 import { writeSnapshot, writeTemplate } from '../support/sample-snapshots.ts'
 
@@ -34,6 +36,13 @@ async function purge(target: RemovalTarget, sliceMs = 10_000) {
   let slices = 1
   while (!(await on((base) => removal.purge(base, target, count, sliceMs)))) slices++
   return { ...count, slices }
+}
+
+function fullTarget(base: BaseDirectory, name: string): TemplateTarget {
+  using directory = base.root.descend(name.split('/'))
+  const target = directory && templateTargetIn(directory, base, name, directory.entries())
+  if (target === undefined) throw new Error(`${name} is no Full snapshot`)
+  return target
 }
 
 function snapshot(name = 'snap'): RemovalTarget {
@@ -236,7 +245,7 @@ describe('what is in use', () => {
 
   test('keeps a template also where the look before the rename missed the one that came to lie over it', async () => {
     const recent = new RecentTemplates()
-    const look = (target: RemovalTarget) => on((base) => removal.checkRemovable(base, target, unused, recent.userOf))
+    const look = (target: RemovalTarget) => on((base) => removal.checkRemovable(base, target, unused, recent.blockOf))
     const image = writeTemplate(disk.path)
     const template = disk.target('images/minimal')
     expect(await look(template)).toEqual({ kind: 'removable' })
@@ -247,7 +256,7 @@ describe('what is in use', () => {
 
   test('frees a template as soon as the one that lay over it is gone', async () => {
     const recent = new RecentTemplates()
-    const look = (target: RemovalTarget) => on((base) => removal.checkRemovable(base, target, unused, recent.userOf))
+    const look = (target: RemovalTarget) => on((base) => removal.checkRemovable(base, target, unused, recent.blockOf))
     writeSnapshot(disk.path, 'vm', { baseTemplate: writeTemplate(disk.path) })
     const template = disk.target('images/minimal')
     expect(await look(template)).toMatchObject({ code: 'BaseTemplateInUse' })
@@ -259,19 +268,23 @@ describe('what is in use', () => {
     using elsewhere = new TestBaseDir()
     const recent = new RecentTemplates()
     const [here, there] = [writeTemplate(disk.path), writeTemplate(elsewhere.path)]
+    writeSnapshot(disk.path, 'images/other')
     writeSnapshot(elsewhere.path, 'other', { baseTemplate: there })
     using base = disk.open()
     using otherBase = elsewhere.open()
+    const ask = async (asked: BaseDirectory, name: string) =>
+      (await recent.blockNow(asked, fullTarget(asked, name)))?.code
     const asked = [
-      recent.userNow(base, here),
-      recent.userNow(base, here),
-      recent.userNow(otherBase, there),
-      recent.userNow(base, there),
+      ask(base, 'images/minimal'),
+      ask(base, 'images/minimal'),
+      ask(otherBase, 'images/minimal'),
+      ask(base, 'images/other'),
     ]
     writeSnapshot(disk.path, 'vm', { baseTemplate: here })
-    expect(await Promise.all(asked)).toEqual(['vm', 'vm', 'other', undefined])
+    const inUse = 'BaseTemplateInUse'
+    expect(await Promise.all(asked)).toEqual([inUse, inUse, inUse, undefined])
     rmSync(disk.at('vm'), { recursive: true })
-    expect(await recent.userNow(base, here)).toBeUndefined()
+    expect(await ask(base, 'images/minimal')).toBeUndefined()
   })
 
   test('is seen by the backing file of a loop device', () => {
