@@ -1,5 +1,6 @@
 // Everything that a decision about one VMSnapshot needs to know, gathered fresh: store, disk and, where a removal depends on it, live reads.
 import { GROUP, SET_FINALIZER } from '../api/group.ts'
+import type { OwnerReference } from '../api/metadata.ts'
 import type { VMSnapshot } from '../api/vmsnapshot.ts'
 import type { VMSnapshotSet } from '../api/vmsnapshotset.ts'
 import type { APIError } from '../kube/connection.ts'
@@ -43,7 +44,7 @@ export class Observer {
     const storage = this.#options.storage()
     const deleting = object.metadata.deletionTimestamp !== undefined
     const [owner, definitions] = await Promise.all([
-      deleting || !isHeld(object) ? this.#owner(object) : unowned,
+      deleting || !isHeld(object) ? this.#owner(object, deleting) : unowned,
       deleting ? this.#definitions(object) : stable,
     ])
     const report = await this.#report(object, storage)
@@ -100,14 +101,19 @@ export class Observer {
     return answer.kind === 'removable' ? undefined : answer
   }
 
-  async #owner({ metadata }: VMSnapshot): Promise<Owner> {
-    const reference = metadata.ownerReferences?.find(
-      (owner) => owner.controller && owner.kind === 'VMSnapshotSet' && isOurs(owner.apiVersion),
+  /** The controlling set decides whether the object is claimed. Of a deletion every owning set is asked: the garbage collector goes by all of them. */
+  async #owner({ metadata }: VMSnapshot, deleting: boolean): Promise<Owner> {
+    const { namespace, ownerReferences = [] } = metadata
+    const sets = ownerReferences.filter(
+      (owner) => (deleting || owner.controller) && owner.kind === 'VMSnapshotSet' && isOurs(owner.apiVersion),
     )
-    if (reference === undefined) return { kind: 'none' }
+    return strictest(await Promise.all(sets.map((reference) => this.#set(namespace, reference))))
+  }
+
+  async #set(namespace: string, { name, uid }: OwnerReference): Promise<Owner> {
     try {
-      const set = await this.#options.reads.set(metadata.namespace, reference.name)
-      if (set.metadata.uid !== reference.uid) return { kind: 'gone' }
+      const set = await this.#options.reads.set(namespace, name)
+      if (set.metadata.uid !== uid) return { kind: 'gone' }
       return {
         kind: 'standing',
         deleting: set.metadata.deletionTimestamp !== undefined,
@@ -124,6 +130,18 @@ export class Observer {
       metadata.ownerReferences?.some((owner) => owner.kind === 'VMSnapshotSet' && isOurs(owner.apiVersion)) ?? false
     return this.#options.reads.definitions([`vmsnapshots.${GROUP}`, ...(owned ? [`vmsnapshotsets.${GROUP}`] : [])])
   }
+}
+
+/** One set that is gone or retains keeps the directory, whatever the others say; then one that is not known or holds it. */
+function strictest(owners: readonly Owner[]): Owner {
+  const first = (isIt: (owner: Owner) => boolean) => owners.find(isIt)
+  return (
+    first((owner) => owner.kind === 'gone' || (owner.kind === 'standing' && owner.retains)) ??
+    first(({ kind }) => kind === 'unknown') ??
+    first((owner) => owner.kind === 'standing' && owner.foreignFinalizers.length > 0) ??
+    owners[0] ??
+    unowned
+  )
 }
 
 const stable: Definitions = { kind: 'stable' }

@@ -307,3 +307,41 @@ test.concurrent('a VMSnapshotNode that is deleted while objects of a retired dis
   await gone(lost)
   expect(existsSync(join(scene.baseDir(node), 'lost'))).toBe(true)
 })
+
+const stale = (name: string, changes: object = {}) => ({
+  apiVersion: API_VERSION,
+  kind: 'VMSnapshotSet',
+  name,
+  uid: randomUUID(),
+  controller: true,
+  ...changes,
+})
+
+test.concurrent('an object that is restored with a set of another uid as its owner: the garbage collector deletes it, the directory stays', async () => {
+  const node = await addNode('restored')
+  await scene.startAgent(node)
+  const set = fresh('restored')
+  await scene.createSet(`default/${set}`, { nodeSelector: { matchLabels: { none: 'none' } } })
+  const owners = {
+    controlling: [stale(set)],
+    owning: [stale(set, { controller: false })],
+    absent: [stale('no-such-set')],
+    several: [
+      stale(set, { controller: false }),
+      { apiVersion: 'v1', kind: 'ConfigMap', name: 'none', uid: randomUUID() },
+    ],
+  }
+  const restored = Object.entries(owners).flatMap(([name, ownerReferences]) =>
+    [['vmsnapshot.io/directory'], []].map((finalizers) => ({
+      name: `${name}-${finalizers.length}`,
+      ownerReferences,
+      finalizers,
+    })),
+  )
+  await scene.reason(() => scene.record(node), 'StorageReady', 'StorageReady')
+  for (const { name, ...metadata } of restored) {
+    writeSnapshot(scene.baseDir(node), name)
+    await gone(await addObject(node, name, metadata))
+  }
+  for (const { name } of restored) expect(existsSync(join(scene.baseDir(node), name, 'snapfile'))).toBe(true)
+})
