@@ -58,6 +58,7 @@ async function finish(target: RemovalTarget, { disk, purge }: RemovalSteps): Pro
   const proof = await disk.prove(target)
   switch (proof.kind) {
     case 'unknown':
+    case 'blocked':
       return proof
     case 'present':
       return { kind: 'blocked', code: 'NameTaken', message: `the recorded directory is still at ${proof.where}` }

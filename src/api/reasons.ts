@@ -161,6 +161,22 @@ export const reasons = {
     'A btrfs subvolume lies inside the directory; the message names it. It is not removed with the directory.',
     'Delete it (btrfs subvolume delete) or move it away, or set deletionPolicy to Retain.',
   ),
+  SubvolumeReadOnly: text(
+    'The directory lies in a read-only btrfs subvolume, or is one: nothing can be renamed or removed there.',
+    'Make it writable (btrfs property set -f <subvolume> ro false), or set deletionPolicy to Retain.',
+  ),
+  OverlayLowerLayer: text(
+    'The directory lies in a lower layer of an overlay file system, which refuses to rename it (EXDEV).',
+    'Remove it in the lower layer and set deletionPolicy to Retain, or mount the overlay with redirect_dir=on.',
+  ),
+  ProjectIDDiffers: text(
+    'The file system refuses to rename the directory (EXDEV): its project ID, for quotas, or its encryption policy differs from that of the directory it would go to.',
+    'Take the inherit flag from .vmsnapshot/trash below the base directory, or from the directory above it (chattr -P), or set deletionPolicy to Retain.',
+  ),
+  IdentityUnclear: text(
+    'A directory has the name whose inode or birth time is not the recorded one, on a file system that changes them by itself.',
+    'Set deletionPolicy to Retain and remove the directory by hand, or create a VMSnapshot for it and delete that.',
+  ),
   FilesReappear: text(
     'A file that the agent removed is there again: on FUSE and NFS an open file only changes its name, or a process writes new files. The message names one.',
     'End the process that has the file open. The agent tries again, with growing delays.',

@@ -50,6 +50,10 @@ export type DiskBlock = {
     | 'NotADirectory'
     | 'MountedBelow'
     | 'SubvolumeBelow'
+    | 'SubvolumeReadOnly'
+    | 'OverlayLowerLayer'
+    | 'ProjectIDDiffers'
+    | 'IdentityUnclear'
     | 'FilesReappear'
   readonly message: string
 }
@@ -148,7 +152,7 @@ export interface Disk {
   /** neither the name nor the trash holds the recorded directory, and the lock is held */
   prove(
     target: RemovalTarget,
-  ): Promise<{ readonly kind: 'gone' } | { readonly kind: 'present'; readonly where: string } | Failed>
+  ): Promise<{ readonly kind: 'gone' } | { readonly kind: 'present'; readonly where: string } | DiskBlock | Failed>
   /** start-up rule: finish `.dead`, rename everything else in the trash back. Also after another file system appeared */
   recover(storageID: string): Promise<Recovered | Failed>
   /** everything that lies there; in slices, so that other calls are answered meanwhile. It ends early when `signal` is aborted */

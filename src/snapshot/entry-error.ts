@@ -1,5 +1,7 @@
 // What keeps one entry of a directory that is being removed where it is: its path, why, and the reason that a removal reports.
+import type { Directory, EntryName } from './descriptor.ts'
 import type { DiskBlock } from './disk.ts'
+import { mountOn, mountPointAt } from './mounts.ts'
 import { describe, errnoOf } from './problem.ts'
 
 /** What the error says beside the path. */
@@ -34,12 +36,20 @@ export class EntryError extends Error {
   }
 }
 
-export function mountedBelow(path: string): EntryError {
+/** `path` is a mount point. */
+export function mountedBelow(path: string, listedAs?: string): EntryError {
+  const where = listedAs === undefined ? 'here' : `here, as ${listedAs}`
   return new EntryError(path, {
     block: 'MountedBelow',
     errno: 'EBUSY',
-    why: 'something is mounted here: unmount it',
+    why: `something is mounted ${where}: unmount it`,
   })
+}
+
+/** What a removal reports for it. */
+export function blockBy(error: EntryError): DiskBlock | undefined {
+  const code = error.trouble.block
+  return code === undefined ? undefined : { kind: 'blocked', code, message: error.message }
 }
 
 export function subvolumeBelow(path: string): EntryError {
@@ -52,12 +62,47 @@ export function reappears(path: string): EntryError {
   return new EntryError(path, { block: 'FilesReappear', errno: 'ENOTEMPTY', why })
 }
 
-/** Throws `error` again where no system call threw it. */
-export function entryErrorOf(error: unknown, path: string): EntryError {
+/**
+ * What `error` says about an entry of `parent`, whose path is `path`. Some errors are about a mount or a subvolume, which only the list of mounts tells.
+ * Throws `error` again where no system call threw it.
+ */
+export function entryErrorOf(error: unknown, path: string, parent?: Directory, name?: EntryName): EntryError {
   if (error instanceof EntryError) return error
   const errno = errnoOf(error)
   if (errno === undefined) throw error
-  return new EntryError(path, { why: describe(errno) + adviceOn(errno), errno }, { cause: error })
+  const special = parent === undefined ? undefined : specialErrorOf(errno, path, parent, name)
+  return special ?? new EntryError(path, { why: describe(errno) + adviceOn(errno), errno }, { cause: error })
+}
+
+function specialErrorOf(errno: string, path: string, parent: Directory, name?: EntryName): EntryError | undefined {
+  switch (errno) {
+    case 'EBUSY': {
+      const point = name === undefined ? undefined : mountPointAt(parent, name)
+      return point && mountedBelow(path, point.listedAs)
+    }
+    case 'EROFS':
+      return mountOn(parent)?.isReadOnly === false ? readOnlySubvolume(path) : undefined
+    case 'EXDEV':
+      return mountOn(parent)?.type === 'overlay' ? lowerLayer(path) : otherProject(path)
+    default:
+      return undefined
+  }
+}
+
+function readOnlySubvolume(path: string): EntryError {
+  const why = 'lies in a read-only btrfs subvolume: make it writable with "btrfs property set -f <subvolume> ro false"'
+  return new EntryError(path, { block: 'SubvolumeReadOnly', errno: 'EROFS', why })
+}
+
+function lowerLayer(path: string): EntryError {
+  const why = 'lies in a lower layer of an overlay file system, which does not rename it (EXDEV)'
+  return new EntryError(path, { block: 'OverlayLowerLayer', errno: 'EXDEV', why })
+}
+
+function otherProject(path: string): EntryError {
+  const why = 'the file system does not rename it (EXDEV): its project ID, for quotas, is another one than that of'
+  const advice = 'the directory it would go to; take the inherit flag from that one (chattr -P)'
+  return new EntryError(path, { block: 'ProjectIDDiffers', errno: 'EXDEV', why: `${why} ${advice}` })
 }
 
 function adviceOn(errno: string): string {
@@ -71,6 +116,6 @@ function adviceOn(errno: string): string {
   }
 }
 
-function join(directory: string, path: string): string {
+export function join(directory: string, path: string): string {
   return path === '' ? directory : `${directory}/${path}`
 }

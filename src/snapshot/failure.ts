@@ -1,6 +1,6 @@
 // What a call answers where something was thrown: errors of system calls and of the lock are values, every other error is a bug.
 import type { DiskBlock, Failed } from './disk.ts'
-import { EntryError } from './entry-error.ts'
+import { blockBy, EntryError } from './entry-error.ts'
 import { LockNotHeldError } from './lock.ts'
 import { problemOf } from './problem.ts'
 
@@ -14,6 +14,5 @@ export function failureOf(error: unknown, path: string): Failed {
 
 /** The same where a call may say what blocks a removal. */
 export function answerOf(error: unknown, path: string): DiskBlock | Failed {
-  const code = error instanceof EntryError ? error.trouble.block : undefined
-  return code === undefined ? failureOf(error, path) : { kind: 'blocked', code, message: (error as EntryError).message }
+  return (error instanceof EntryError ? blockBy(error) : undefined) ?? failureOf(error, path)
 }

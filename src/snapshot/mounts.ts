@@ -1,10 +1,15 @@
 // Mount points, as the kernel lists them for this process. A bind mount of the same disk has the same device number and shows here alone.
 // Paths are compared byte by byte: they are read as latin1, where each byte is one character.
 import { readFileSync } from 'node:fs'
+import type { Directory } from './descriptor.ts'
 
 export interface Mount {
   /** the mnt_id of /proc/self/fdinfo */
   readonly id: string
+  readonly parent: string
+  readonly device: string
+  /** what of the file system is mounted, in latin1 */
+  readonly root: string
   /** in latin1 */
   readonly mountPoint: string
   readonly type: string
@@ -24,9 +29,10 @@ export function mountsIn(mountinfo: string): readonly Mount[] {
 /** Fields: ID, parent, device, root, mount point, options, optional ones up to a lone hyphen, type, source, options of the file system. */
 function mountOf(line: string): Mount {
   const fields = line.split(' ')
+  const [id = '', parent = '', device = '', root = '', mountPoint = '', options = ''] = fields
   const [type = '', , fileSystemOptions = ''] = fields.slice(fields.indexOf('-', 6) + 1)
-  const isReadOnly = [fields[5] ?? '', fileSystemOptions].some((options) => options.split(',').includes('ro'))
-  return { id: fields[0] ?? '', mountPoint: unescaped(fields[4] ?? ''), type, isReadOnly }
+  const isReadOnly = [options, fileSystemOptions].some((list) => list.split(',').includes('ro'))
+  return { id, parent, device, root: unescaped(root), mountPoint: unescaped(mountPoint), type, isReadOnly }
 }
 
 /** Space, tab, newline, backslash and '#' are written as three octal digits. */
@@ -34,17 +40,59 @@ function unescaped(text: string): string {
   return text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))
 }
 
-/**
- * The first mount point at or below a directory: '' for the directory itself, else the path from it; undefined: there is none.
- * `path`: of the directory as the kernel names it, in latin1.
- */
-export function mountPointBelow(path: string, all: readonly Mount[] = mounts()): string | undefined {
-  const points = all.map(({ mountPoint }) => mountPoint)
-  if (points.includes(path)) return ''
-  return points.find((point) => point.startsWith(`${path}/`))?.slice(path.length + 1)
+export interface MountPoint {
+  /** from the directory, '' for the directory itself */
+  readonly path: string
+  /** where the kernel lists it, if not there: below another mount of the same file system */
+  readonly listedAs: string | undefined
 }
 
-/** From latin1 to what people read. */
-export function textOfPath(latin1: string): string {
+/** The first mount point at or below an open directory. */
+export function mountPointIn(directory: Directory, all: readonly Mount[] = mounts()): MountPoint | undefined {
+  const own = mountOn(directory, all)
+  const path = directory.pathInLatin1()
+  if (own?.mountPoint === path) return { path: '', listedAs: undefined }
+  return firstAt(own, path, (below) => below === '' || below.startsWith('/'), all)
+}
+
+/** The mount point that a name in an open directory is. */
+export function mountPointAt(parent: Directory, name: string | Buffer): MountPoint | undefined {
+  const all = mounts()
+  return firstAt(mountOn(parent, all), parent.pathInLatin1(name), (below) => below === '', all)
+}
+
+/** The mount that an open directory is on; undefined where the kernel does not say. */
+export function mountOn({ mountID }: Directory, all: readonly Mount[] = mounts()): Mount | undefined {
+  return all.find(({ id }) => id === mountID)
+}
+
+/** A mount point belongs to a directory of a file system, by whichever mount it was reached. Without IDs its path alone counts. */
+function firstAt(
+  own: Mount | undefined,
+  path: string,
+  isIt: (below: string) => boolean,
+  all: readonly Mount[],
+): MountPoint | undefined {
+  const byID = new Map(all.map((mount) => [mount.id, mount]))
+  const here = own === undefined ? path : pathInFileSystem(own, path)
+  for (const mount of all) {
+    const parent = byID.get(mount.parent)
+    const there =
+      own === undefined ? mount.mountPoint : parent?.device === own.device && pathInFileSystem(parent, mount.mountPoint)
+    if (there === false || !there.startsWith(here)) continue
+    const below = there.slice(here.length)
+    if (!isIt(below)) continue
+    const listedAs = mount.mountPoint === path + below ? undefined : textOf(mount.mountPoint)
+    return { path: textOf(below.slice(1)), listedAs }
+  }
+  return undefined
+}
+
+function pathInFileSystem({ root, mountPoint }: Mount, path: string): string {
+  const below = mountPoint === '/' ? path : path.slice(mountPoint.length)
+  return root === '/' ? below : root + below
+}
+
+function textOf(latin1: string): string {
   return Buffer.from(latin1, 'latin1').toString('utf8')
 }

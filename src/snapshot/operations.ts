@@ -1,6 +1,6 @@
 // What the worker can be asked to do: each operation opens the base directory, checks its marker and answers with a value.
 import { BaseDirectory, openStorage, storageOf } from './base-directory.ts'
-import type { Failed, Inventory, InventoryRequest, Lock, Recovered, RemovalTarget, Storage } from './disk.ts'
+import type { DiskBlock, Failed, Inventory, InventoryRequest, Lock, Recovered, RemovalTarget, Storage } from './disk.ts'
 import { answerOf, failureOf } from './failure.ts'
 import { loopDeviceOn, runningVMOf } from './in-use.ts'
 import { inspectDirectory } from './inspect.ts'
@@ -46,6 +46,14 @@ export function operations(
 
   const onStorage = <T>(storageID: string, run: (base: BaseDirectory) => T) =>
     on(openStorage(baseDir, storageID, lock), run)
+  /** For steps of a removal, which one entry may block. */
+  const asAnswer = <T>(run: () => T): T | DiskBlock | Failed => {
+    try {
+      return run()
+    } catch (error) {
+      return answerOf(error, baseDir)
+    }
+  }
   /** For steps that wait for a sync: worker.ts has another operation done meanwhile. */
   const inSteps = async <T>(storageID: string, run: (base: BaseDirectory) => Promise<T>) => {
     const base = openStorage(baseDir, storageID, lock)
@@ -119,10 +127,15 @@ export function operations(
       return 'name' in report ? report : { ...report, name, path: `${baseDir}/${name}` }
     },
     checkRemovable: (target: RemovalTarget) =>
-      onStorage(target.storageID, (base) => removal.checkRemovable(base, target, inUse, templates.blockOf)),
+      onStorage(target.storageID, (base) =>
+        asAnswer(() => removal.checkRemovable(base, target, inUse, templates.blockOf)),
+      ),
     stage: (target: RemovalTarget, notAfter: bigint) =>
-      inSteps(target.storageID, (base) => removal.stage(base, target, notAfter, inUse, { syncer, templates })),
-    unstage: (target: RemovalTarget) => onStorage(target.storageID, (base) => removal.unstage(base, target)),
+      inSteps(target.storageID, (base) =>
+        removal.stage(base, target, notAfter, inUse, { syncer, templates }).catch((error) => answerOf(error, baseDir)),
+      ),
+    unstage: (target: RemovalTarget) =>
+      onStorage(target.storageID, (base) => asAnswer(() => removal.unstage(base, target))),
     bury: (target: RemovalTarget) => inSteps(target.storageID, (base) => removal.bury(base, target, syncer)),
     /** `done: false`: the slice is over, there is more */
     purge: (target: RemovalTarget) =>

@@ -37,7 +37,7 @@ export function describe(errno: string): string {
     case 'ENOSPC':
       return 'no space left (ENOSPC)'
     case 'EXDEV':
-      return 'another file system is mounted here (EXDEV)'
+      return 'the file system does not rename it to there (EXDEV)'
     case 'EIO':
       return 'the disk cannot be read or written (EIO)'
     case 'ENOTCONN':
@@ -45,7 +45,7 @@ export function describe(errno: string): string {
     case 'ESTALE':
       return 'the server of the file system does not know it any more (ESTALE)'
     case 'EBUSY':
-      return 'busy, something is mounted below (EBUSY)'
+      return 'busy, a process has it open or something is mounted on it (EBUSY)'
     default:
       return errno
   }

@@ -3,7 +3,6 @@
 // An entry that cannot be removed does not stop the others: its error is thrown when nothing else is left to do.
 import { absentAs, type Directory, type Entry, type EntryName, textOfName } from './descriptor.ts'
 import { EntryError, entryErrorOf, mountedBelow, reappears, subvolumeBelow } from './entry-error.ts'
-import { mountPointBelow } from './mounts.ts'
 import { errnoOf } from './problem.ts'
 
 /** Deeper directories are first brought up: descriptors are kept open down to here. */
@@ -38,12 +37,6 @@ export function emptyDirectory(
   memory = new PurgeMemory(),
 ): boolean {
   return new Purge(directory, count, budget, memory).run()
-}
-
-/** What one entry of `parent` could not be removed for; a mount point that a bind mount makes of a file shows by EBUSY alone. `path`: of the entry. */
-export function removalErrorOf(error: unknown, parent: Directory, name: EntryName, path: string): EntryError {
-  const isMountPoint = errnoOf(error) === 'EBUSY' && mountPointBelow(parent.pathInLatin1(name)) === ''
-  return isMountPoint ? mountedBelow(path) : entryErrorOf(error, path)
 }
 
 /** A directory that is a mount point is opened as what is mounted there. Throws EntryError. */
@@ -92,7 +85,7 @@ class Purge {
     try {
       return this.#rounds()
     } catch (error) {
-      throw entryErrorOf(error, this.#names.join('/'))
+      throw entryErrorOf(error, this.#names.join('/'), this.#top)
     }
   }
 
@@ -170,7 +163,7 @@ class Purge {
       this.#names.length = depth + 1
       pass.failed.add(name)
       this.#hasTried = true
-      this.#failure ??= removalErrorOf(error, parent, entry.name, this.#names.join('/'))
+      this.#failure ??= entryErrorOf(error, this.#names.join('/'), parent, entry.name)
     }
     return true
   }

@@ -3,7 +3,9 @@ import type { BaseDirectory } from './base-directory.ts'
 import { type TemplateGuard, templateBlockOf } from './base-templates.ts'
 import { type Directory, type Entry, textOfName } from './descriptor.ts'
 import type { DiskBlock } from './disk.ts'
+import { blockBy, entryErrorOf, join, mountedBelow, subvolumeBelow } from './entry-error.ts'
 import { isSnapshotFile, OWN_DIRECTORY } from './layout.ts'
+import { mountPointIn } from './mounts.ts'
 import { templateTargetIn } from './template-target.ts'
 
 /** As deep as names of the API reach, and then some; below that nothing can be a snapshot of ours. */
@@ -24,12 +26,12 @@ export function blockOf(
   templates: TemplateGuard = templateBlockOf,
 ): DiskBlock | undefined {
   const path = `${base.path}/${name}`
+  const point = mountPointIn(directory)
+  if (point !== undefined) return blockBy(mountedBelow(join(path, point.path), point.listedAs))
   const user = inUse(directory.currentPath(), name)
   if (user !== undefined) return blocked('InUse', `${path} is in use: ${user}`)
-  const below = find(directory, (entry, depth) => depth > 0 && isSnapshotEntry(entry), false)
-  if (below?.isMount) return blocked('InUse', `another file system is mounted at ${path}/${below.path}`)
-  if (below !== undefined)
-    return blocked('SnapshotsBelow', `${path}/${below.path} is a snapshot directory inside this one`)
+  const below = find(directory, path)
+  if (below !== undefined) return below
   const entries = directory.entries()
   if (entries.length > 0 && !entries.some(isSnapshotEntry)) {
     return blocked('NotASnapshot', `${path} is not empty and holds no snapshot file`)
@@ -38,34 +40,36 @@ export function blockOf(
   return target && templates(base, target)
 }
 
-type Match = (entry: Entry, depth: number, parent: Directory) => boolean
-
-interface Found {
-  /** from the directory that was searched */
-  readonly path: string
-  /** another file system is mounted there, and was not searched */
-  readonly isMount: boolean
-}
-
-/** The first directory that holds an entry that matches, or where another file system begins. Our own directory is no part of it. */
-function find(directory: Directory, matches: Match, crossesMounts: boolean): Found | undefined {
+/** A snapshot directory inside, or a subvolume, which is not searched. Our own directory is no part of it. Throws EntryError. */
+function find(directory: Directory, top: string): DiskBlock | undefined {
   const device = directory.stat().dev
-  const search = (here: Directory, path: string, depth: number): Found | undefined => {
-    if (!crossesMounts && here.stat().dev !== device) return { path, isMount: true }
+  const search = (here: Directory, path: string, depth: number): DiskBlock | undefined => {
+    if (here.stat().dev !== device) return blockBy(subvolumeBelow(path))
     for (const entry of here.entries()) {
       if (!entry.isDirectory()) {
-        if (matches(entry, depth, here)) return { path, isMount: false }
+        if (depth > 0 && isSnapshotEntry(entry))
+          return blocked('SnapshotsBelow', `${path} is a snapshot directory inside this one`)
         continue
       }
       const name = nameOf(entry)
       if (depth + 1 >= searchDepth || name === OWN_DIRECTORY) continue
-      using below = here.openDirectory(entry.name)
-      const found = search(below, path === '' ? name : `${path}/${name}`, depth + 1)
+      const found = withPath(join(path, name), (at) => {
+        using below = here.openDirectory(entry.name)
+        return search(below, at, depth + 1)
+      })
       if (found !== undefined) return found
     }
     return undefined
   }
-  return search(directory, '', 0)
+  return search(directory, top, 0)
+}
+
+function withPath<T>(path: string, run: (path: string) => T): T {
+  try {
+    return run(path)
+  } catch (error) {
+    throw entryErrorOf(error, path)
+  }
 }
 
 function isSnapshotEntry(entry: Entry): boolean {

@@ -4,9 +4,12 @@ import type { BaseDirectory } from './base-directory.ts'
 import type { TemplateGuard } from './base-templates.ts'
 import { type Directory, identityOf, sameIdentity } from './descriptor.ts'
 import type { DiskBlock, RemovalTarget } from './disk.ts'
+import { blockBy, entryErrorOf, mountedBelow } from './entry-error.ts'
+import { mountPointIn } from './mounts.ts'
 import { errnoOf } from './problem.ts'
-import { assertSameMount, emptyDirectory, type PurgeCount, type PurgeMemory, removalErrorOf } from './purge.ts'
+import { assertSameMount, emptyDirectory, type PurgeCount, type PurgeMemory } from './purge.ts'
 import { RecentTemplates } from './recent-templates.ts'
+import { doubtAbout, holds, isRenamed } from './recorded.ts'
 import { blockOf, type InUse } from './removable.ts'
 import { Syncer } from './syncer.ts'
 import type { TemplateTarget } from './template-target.ts'
@@ -29,12 +32,27 @@ export function checkRemovable(
 ): { readonly kind: 'removable' } | DiskBlock {
   using trash = Trash.open(base)
   const waiting = trash && waitingInTrash(base, trash, target)
-  if (waiting !== undefined) return waiting
+  const mounted = trash && mountInDead(base, trash, target)
+  if (waiting !== undefined || mounted !== undefined) return waiting ?? mounted ?? { kind: 'removable' }
   const { parents, leaf } = placeOf(target.name)
   using parent = base.root.descend(parents)
-  if (parent === undefined || !holds(parent, leaf, target)) return { kind: 'removable' }
+  if (parent === undefined) return { kind: 'removable' }
+  if (!holds(parent, leaf, target))
+    return doubtAbout(parent, leaf, target, pathOf(base, target)) ?? { kind: 'removable' }
   using directory = parent.openDirectory(leaf)
   return blockOf(directory, base, target.name, inUse, templates) ?? { kind: 'removable' }
+}
+
+/** What was committed and cannot be emptied: known here, no attempt is made and nothing is written. */
+function mountInDead(base: BaseDirectory, trash: Trash, target: RemovalTarget): DiskBlock | undefined {
+  return trash.inGraves(target, ({ directory, deadName }) => {
+    if (directory.statOf(deadName) === undefined) return undefined
+    using dead = directory.openDirectory(deadName)
+    const point = mountPointIn(dead)
+    if (point === undefined) return undefined
+    const place = `${directory.currentPath()}/${deadName}`
+    return blockBy(mountedBelow(point.path, point.listedAs).below(pathOf(base, target), place))
+  })
 }
 
 /**
@@ -67,10 +85,13 @@ export async function stage(
     return why ?? absent
   }
   base.assertLocked()
+  using before = parent.openDirectory(leaf)
+  const wasRecorded = target.identity !== undefined && sameIdentity(identityOf(before.stat()), target.identity)
   // Crash from here to bury: the start-up rule renames it back.
-  const grave = renameAway(parent, leaf, trash, target.uid)
+  const grave = renameAway(parent, leaf, trash, target.uid, pathOf(base, target))
   await Promise.all([syncer.directory(grave.directory), syncer.directory(parent)])
-  const difference = await differenceIn(grave, base, target, inUse, templates)
+  const isSame = isRenamed(grave.directory, grave.pendingName, before, wasRecorded, target)
+  const difference = isSame ? await differenceIn(grave, base, target, inUse, templates) : replaced(base, target)
   if (difference === undefined) return { kind: 'staged' }
   const back = unstage(base, target)
   return back.kind === 'restored' ? difference : back
@@ -81,24 +102,40 @@ const expired: Staged = { kind: 'expired' }
 
 /** What speaks against the rename: something that waits for the name, or that the recorded directory is not there. */
 function whyNotIn(parent: Directory | undefined, base: BaseDirectory, trash: Trash, target: RemovalTarget) {
-  const isThere = parent !== undefined && holds(parent, placeOf(target.name).leaf, target)
-  return waitingInTrash(base, trash, target) ?? (isThere ? undefined : absent)
+  const { leaf } = placeOf(target.name)
+  const waiting = waitingInTrash(base, trash, target)
+  if (waiting !== undefined || parent === undefined) return waiting ?? absent
+  return holds(parent, leaf, target) ? undefined : (doubtAbout(parent, leaf, target, pathOf(base, target)) ?? absent)
 }
 
-function renameAway(parent: Directory, leaf: string, trash: Trash, uid: string): Grave {
-  const grave = trash.grave(uid)
+/** Throws EntryError. */
+function renameAway(parent: Directory, leaf: string, trash: Trash, uid: string, path: string): Grave {
   try {
-    parent.rename(leaf, grave.directory, grave.pendingName)
-    return grave
+    return renameTo(trash.grave(uid), parent, leaf) ?? renameBeside(siblingGrave(parent, uid), parent, leaf)
   } catch (error) {
-    if (errnoOf(error) !== 'EXDEV') {
-      trash.forgetName(uid)
-      throw error
-    }
+    trash.forgetName(uid)
+    throw entryErrorOf(error, path, parent, leaf)
   }
-  const beside = siblingGrave(parent, uid)
-  parent.rename(leaf, beside.directory, beside.pendingName)
-  return beside
+}
+
+function renameBeside(grave: Grave, parent: Directory, leaf: string): Grave {
+  parent.rename(leaf, grave.directory, grave.pendingName)
+  return grave
+}
+
+/** undefined: the file system does not rename it to there. */
+function renameTo(grave: Grave, parent: Directory, leaf: string): Grave | undefined {
+  try {
+    return renameBeside(grave, parent, leaf)
+  } catch (error) {
+    if (errnoOf(error) === 'EXDEV') return undefined
+    throw error
+  }
+}
+
+function replaced(base: BaseDirectory, target: RemovalTarget): DiskBlock {
+  const message = `${pathOf(base, target)} was replaced while it was being removed`
+  return { kind: 'blocked', code: 'IdentityChanged', message }
 }
 
 async function differenceIn(
@@ -108,10 +145,6 @@ async function differenceIn(
   inUse: InUse,
   templates: RecentTemplates,
 ): Promise<DiskBlock | undefined> {
-  if (!holds(directory, pendingName, target)) {
-    const message = `${base.path}/${target.name} was replaced while it was being removed`
-    return { kind: 'blocked', code: 'IdentityChanged', message }
-  }
   using staged = directory.openDirectory(pendingName)
   let asked: TemplateTarget | undefined
   const ask = (_: BaseDirectory, about: TemplateTarget) => {
@@ -134,7 +167,12 @@ export function unstage(base: BaseDirectory, { uid, name }: Names): { readonly k
   }
   base.assertLocked()
   inPendingGrave(trash, { uid, name }, (grave) => {
-    grave.directory.rename(grave.pendingName, parent, leaf)
+    try {
+      grave.directory.rename(grave.pendingName, parent, leaf)
+    } catch (error) {
+      const place = `${grave.directory.currentPath()}/${grave.pendingName}`
+      throw entryErrorOf(error, '', grave.directory, grave.pendingName).below(`${base.path}/${name}`, place)
+    }
     parent.sync()
     grave.directory.sync()
   })
@@ -228,12 +266,12 @@ function purgeIn(
     directory.removeDirectory(deadName)
     count.files++
   } catch (error) {
-    throw removalErrorOf(error, directory, deadName, '').below(path, `${directory.currentPath()}/${deadName}`)
+    throw entryErrorOf(error, '', directory, deadName).below(path, `${directory.currentPath()}/${deadName}`)
   }
   return syncer.directory(directory).then(() => true)
 }
 
-export type Proof = { readonly kind: 'gone' } | { readonly kind: 'present'; readonly where: string }
+export type Proof = { readonly kind: 'gone' } | { readonly kind: 'present'; readonly where: string } | DiskBlock
 
 /** Neither the name nor the trash holds the recorded directory, nothing that may go back there lies in the trash, and nobody else is at it. */
 export function prove(base: BaseDirectory, target: RemovalTarget): Proof {
@@ -244,15 +282,16 @@ export function prove(base: BaseDirectory, target: RemovalTarget): Proof {
   if (left !== undefined) return { kind: 'present', where: `the trash, as ${left.uid}` }
   using parent = base.root.descend(parents)
   if (parent !== undefined && holds(parent, leaf, target)) {
-    return { kind: 'present', where: `${base.path}/${target.name}` }
+    return { kind: 'present', where: pathOf(base, target) }
   }
+  const doubt = parent && doubtAbout(parent, leaf, target, pathOf(base, target))
+  if (doubt !== undefined) return doubt
   base.assertLocked()
   return { kind: 'gone' }
 }
 
-function holds(parent: Directory, name: string, { identity }: RemovalTarget): boolean {
-  const stat = parent.statOf(name)
-  return identity !== undefined && stat?.isDirectory() === true && sameIdentity(identityOf(stat), identity)
+function pathOf(base: BaseDirectory, { name }: Pick<Names, 'name'>): string {
+  return `${base.path}/${name}`
 }
 
 function waitingInTrash(base: BaseDirectory, trash: Trash, { name }: Names): DiskBlock | undefined {

@@ -40,6 +40,12 @@ export class Mounts {
     this.mount(path, '-o', 'loop', image)
   }
 
+  /** A second place for a directory or a file, which has to be there. */
+  bind(from: string, path: string): void {
+    execFileSync('mount', ['--bind', from, path])
+    this.#mounted.push(path)
+  }
+
   /** What lies on top at `path`; throws where something keeps it busy. */
   unmount(path: string, ...options: readonly string[]): void {
     execFileSync('umount', [...options, path], { stdio: 'pipe' })
