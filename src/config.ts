@@ -293,7 +293,7 @@ Without a name DIR is one snapshot directory, else it is the base directory that
   --all              every snapshot directory below DIR, with totals and what depends on what
   -o, --output       table, wide, or json: one object a line (docs/inspect.md)
   --svg FILE         picture of the memory image of the first name
-  --settle-time      changes younger than this count as still going on (default 10s)
+  --settle-time      a snapshot counts as whole once unchanged for this long (default 10s)
 
 Exit code: 0 everything is restorable, 1 something is not, 2 a mistake on the command line, 3 something could not be judged.`
 

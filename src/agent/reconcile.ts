@@ -200,9 +200,11 @@ export class Reconciler {
 
   #nextLook({ report }: Observed): number {
     const { rescanIntervalMs, settleTimeMs } = this.#options
-    const settling = report.kind === 'directory' && report.findings.some(({ severity }) => severity === 'pending')
-    if (settling) return Math.min(rescanIntervalMs, settleTimeMs + 100)
-    return nextRescanMs(rescanIntervalMs)
+    if (report.kind !== 'directory') return nextRescanMs(rescanIntervalMs)
+    const isPending = report.findings.some(({ severity }) => severity === 'pending')
+    const settlesInMs = report.reinspectAfterMs ?? (isPending ? settleTimeMs : undefined)
+    if (settlesInMs === undefined) return nextRescanMs(rescanIntervalMs)
+    return Math.min(rescanIntervalMs, Math.ceil(settlesInMs) + 100)
   }
 
   #forget(uid: string): void {

@@ -27,7 +27,7 @@ export const reasons = {
   // Restorable
   Restorable: text('Everything that a restore reads is there, whole and unchanged for the settle time.', nothing),
   StillChanging: text(
-    'Something below the directory changed within the settle time, or memfile.raw is there: memory is being saved.',
+    'The directory, or its base template, has not been seen unchanged for the settle time, or memfile.raw is there: memory is being saved.',
     'Wait. A memfile.raw that stays was left by a crash: take the snapshot again.',
   ),
   HeaderDamaged: text('memfile.header does not decode.', 'The memory image cannot be read; take the snapshot again.'),

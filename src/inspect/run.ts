@@ -14,6 +14,7 @@ import { barOf, svgOf } from './map.ts'
 import { Output } from './output.ts'
 import { printable } from './printable.ts'
 import { scan } from './scan.ts'
+import { settled } from './settled.ts'
 import { bySeverity, rowOf, Table } from './table.ts'
 import { Totals } from './totals.ts'
 
@@ -37,7 +38,7 @@ export async function runInspect(args: readonly string[]): Promise<number> {
   }
   using opened = base
   const output = new Output()
-  const totals = config.all ? await showAll(opened, config, output) : showSome(opened, config, isSingle, output)
+  const totals = config.all ? await showAll(opened, config, output) : await showSome(opened, config, isSingle, output)
   output.flush()
   return totals.exitCode
 }
@@ -48,7 +49,7 @@ async function showAll(base: BaseDirectory, config: Config, output: Output): Pro
   const totals = new Totals()
   const table = new Table(config.output === 'wide', (text) => output.write(text))
   const progress = new Progress()
-  const task = { baseDir: base.path, output: config.output, settleTimeMs: config.settleTimeMs, nowMs: Date.now() }
+  const task = { baseDir: base.path, output: config.output, settleTimeMs: config.settleTimeMs }
   for await (const share of scan(base, task)) {
     totals.merge(share.totals)
     output.write(share.text)
@@ -62,11 +63,12 @@ async function showAll(base: BaseDirectory, config: Config, output: Output): Pro
   return totals
 }
 
-function showSome(base: BaseDirectory, config: Config, isSingle: boolean, output: Output): Totals {
+async function showSome(base: BaseDirectory, config: Config, isSingle: boolean, output: Output): Promise<Totals> {
   const names = (isSingle ? [basename(resolve(config.directory))] : config.names).map(checkedName)
-  const options = { settleTimeMs: config.settleTimeMs, nowMs: Date.now() }
   const totals = new Totals()
-  const reports = names.map((name) => inspectDirectory(base, name, options))
+  const reports = await settled(config.settleTimeMs, (settling) =>
+    names.map((name) => inspectDirectory(base, name, { settling })),
+  )
   for (const report of reports) totals.add(report)
   if (config.output === 'json') for (const report of reports) output.write(`${JSON.stringify(jsonOf(report))}\n`)
   else {

@@ -4,4 +4,9 @@ import { openBase, type ScanTask, scanBatch } from './scan.ts'
 
 const task = JSON.parse(process.argv[2] ?? '') as ScanTask
 const base = openBase(task.baseDir)
-process.on('message', (batch) => process.send?.(scanBatch(base, batch as Batch, task, true)))
+/** Answers leave in the order of the questions. */
+let last: Promise<unknown> = Promise.resolve()
+process.on('message', (batch) => {
+  const shares = scanBatch(base, batch as Batch, task, true)
+  last = Promise.all([shares, last]).then(([answer]) => process.send?.(answer))
+})

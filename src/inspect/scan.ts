@@ -4,9 +4,11 @@ import { BaseDirectory } from '../snapshot/base-directory.ts'
 import type { Place } from '../snapshot/discover.ts'
 import { problemOf } from '../snapshot/problem.ts'
 import type { Report } from '../snapshot/report.ts'
+import type { Settling } from '../snapshot/settling.ts'
 import { type Batch, inspectBatch, namesIn, unreadable } from './discover.ts'
 import { jsonOf } from './json.ts'
 import { Scanners } from './scanners.ts'
+import { settled } from './settled.ts'
 import { type Row, rowOf } from './table.ts'
 import { Totals, type TotalsState } from './totals.ts'
 
@@ -14,7 +16,6 @@ export interface ScanTask {
   readonly baseDir: string
   readonly output: 'table' | 'wide' | 'json'
   readonly settleTimeMs: number
-  readonly nowMs: number
 }
 
 export interface Share {
@@ -69,8 +70,11 @@ class Scan {
     }
   }
 
-  *#here(batches: Iterable<Batch>): Generator<readonly Share[]> {
-    for (const batch of batches) yield scanBatch(this.#base, batch, this.#task, false)
+  /** All begin at once: where directories are inspected twice, the time between is spent once. */
+  async *#here(batches: Iterable<Batch>): AsyncGenerator<readonly Share[]> {
+    const answers = [...batches].map((batch) => scanBatch(this.#base, batch, this.#task, false))
+    for (const answer of answers) answer.catch(() => {})
+    for (const answer of answers) yield await answer
   }
 
   async *#below(place: Place): AsyncGenerator<Share> {
@@ -93,11 +97,16 @@ function* batchesOf(parent: Place, names: Batch['names']): Generator<Batch> {
 }
 
 /** Each ends where something crowded stands, or with the batch. */
-export function scanBatch(base: BaseDirectory, batch: Batch, task: ScanTask, enters: boolean): readonly Share[] {
-  const { settleTimeMs, nowMs } = task
+export async function scanBatch(
+  base: BaseDirectory,
+  batch: Batch,
+  task: ScanTask,
+  enters: boolean,
+): Promise<readonly Share[]> {
   const shares: Share[] = []
   let reports: Report[] = []
-  for (const found of inspectBatch(base, batch, { settleTimeMs, nowMs, enters, most })) {
+  const inspect = (settling: Settling) => inspectBatch(base, batch, { settling, enters, most })
+  for (const found of await settled(task.settleTimeMs, inspect)) {
     if (found.kind !== 'crowded') reports.push(found)
     else {
       shares.push(shareOf(reports, task, found.place))

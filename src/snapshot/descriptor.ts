@@ -6,6 +6,7 @@ import {
   closeSync,
   constants,
   type Dirent,
+  fchmodSync,
   fstatSync,
   fsyncSync,
   ftruncateSync,
@@ -24,7 +25,7 @@ import {
   unlinkSync,
   writeSync,
 } from 'node:fs'
-import { errnoOf } from './problem.ts'
+import { errnoOf, withPlace } from './problem.ts'
 import type { FileType, Identity } from './report.ts'
 
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_TRUNC, O_WRONLY } = constants
@@ -54,7 +55,7 @@ export class Directory {
 
   /** Throws ENOTDIR for everything but a directory, links to one among it. */
   openDirectory(name: EntryName): Directory {
-    return new Directory(openSync(this.#path(name), O_PATH | O_DIRECTORY | O_NOFOLLOW))
+    return this.#on(name, (path) => new Directory(openSync(path, O_PATH | O_DIRECTORY | O_NOFOLLOW)))
   }
 
   /** Walks down; undefined where a segment is not there. Throws ENOTDIR where one is something else. */
@@ -78,26 +79,19 @@ export class Directory {
     entered = this
   }
 
-  /** Entries in the file system's order. Buffers cost a scan of many directories a tenth of its time. */
+  /** Entries in the file system's order. */
   entries(): readonly Entry[] {
-    const path = this.#self
-    try {
-      const entries = readdirSync(path, { withFileTypes: true })
-      if (entries.every(({ name }) => !name.includes('\ufffd'))) return entries
-    } catch (error) {
-      // Where the file system leaves types out, a name that is no UTF-8 is looked up, and not found, already here.
-      if (errnoOf(error) !== 'ENOENT') throw error
-    }
-    return readdirSync(path, { withFileTypes: true, encoding: 'buffer' })
+    return this.#on(undefined, (path) => entriesAt(path))
   }
 
   /** Entries as they are read, for a directory that is being emptied meanwhile: whatever is missed shows in the next round. */
   *stream(): Generator<Entry> {
     // The types know no Buffer encoding of opendir; the function does.
     const encoding = 'buffer' as BufferEncoding
-    const directory = opendirSync(this.#self, { encoding, bufferSize: 256 })
+    const directory = this.#on(undefined, (path) => opendirSync(path, { encoding, bufferSize: 256 }))
+    const next = () => this.#on(undefined, () => directory.readSync())
     try {
-      for (let entry = directory.readSync(); entry !== null; entry = directory.readSync()) {
+      for (let entry = next(); entry !== null; entry = next()) {
         yield this.#typed(entry as unknown as Dirent<Buffer>)
       }
     } finally {
@@ -114,22 +108,41 @@ export class Directory {
 
   /** Of the directory itself. */
   stat(): BigIntStats {
-    return fstatSync(this.#fd, { bigint: true })
+    return this.#on(undefined, () => fstatSync(this.#fd, { bigint: true }))
   }
 
   /** Of an entry, not following it; undefined where there is none. */
   statOf(name: EntryName): BigIntStats | undefined {
-    return lstatSync(this.#path(name), { bigint: true, throwIfNoEntry: false })
+    return this.#on(name, (path) => lstatSync(path, { bigint: true, throwIfNoEntry: false }))
   }
 
   /** The same in plain numbers, for sizes and times; inode numbers may not be exact. Twice as fast. */
   sizeOf(name: EntryName): Stats | undefined {
-    return lstatSync(this.#path(name), { throwIfNoEntry: false })
+    return this.#on(name, (path) => lstatSync(path, { throwIfNoEntry: false }))
   }
 
   /** What a symbolic link holds. Throws EINVAL for everything else. */
   readLink(name: EntryName): Buffer {
-    return readlinkSync(this.#path(name), { encoding: 'buffer' })
+    return this.#on(name, (path) => readlinkSync(path, { encoding: 'buffer' }))
+  }
+
+  /**
+   * Sets the mode of a regular file to what it is, which has the file system stamp it now: its ctime in milliseconds since 1970.
+   * undefined: there is no such file.
+   */
+  stamp(name: EntryName): number | undefined {
+    return this.#on(name, (path) => {
+      const fd = absentAs(undefined, () => openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK))
+      if (fd === undefined) return undefined
+      try {
+        const stat = fstatSync(fd)
+        if (!stat.isFile()) return undefined
+        fchmodSync(fd, stat.mode & 0o7777)
+        return fstatSync(fd).ctimeMs
+      } finally {
+        closeSync(fd)
+      }
+    })
   }
 
   /** Reads a regular file of at most `maxBytes`. */
@@ -157,15 +170,10 @@ export class Directory {
   }
 
   #read<T>(name: EntryName, maxBytes: number, use: (fd: number, sizeBytes: number) => T): T | NoContent {
-    const fd = absentAs(undefined, () => openSync(this.#path(name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK))
-    if (fd === undefined) return { kind: 'absent' }
-    try {
-      const stat = fstatSync(fd)
-      if (!stat.isFile()) return { kind: 'notAFile' }
-      return stat.size > maxBytes ? { kind: 'tooLarge', sizeBytes: stat.size } : use(fd, stat.size)
-    } finally {
-      closeSync(fd)
-    }
+    return this.#on(name, (path) => {
+      const fd = absentAs(undefined, () => openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK))
+      return fd === undefined ? { kind: 'absent' } : useFile(fd, maxBytes, use)
+    })
   }
 
   /** A new file, in its place only when it is whole on disk. Throws EEXIST. */
@@ -180,35 +188,41 @@ export class Directory {
 
   /** A new file that may not be on disk yet: its descriptor, to be synced and closed. Throws EEXIST. */
   createToSync(name: EntryName, content: string): number {
-    const fd = openSync(this.#path(name), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600)
-    try {
-      writeSync(fd, content)
-      return fd
-    } catch (error) {
-      closeSync(fd)
-      throw error
-    }
+    return this.#on(name, (path) => {
+      const fd = openSync(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600)
+      try {
+        writeSync(fd, content)
+        return fd
+      } catch (error) {
+        closeSync(fd)
+        throw error
+      }
+    })
   }
 
   /** Puts `content` in the place of a longer one, on disk when it returns. Takes no new block. */
   overwrite(name: EntryName, content: string): void {
-    const fd = openSync(this.#path(name), O_WRONLY | O_NOFOLLOW)
-    try {
-      ftruncateSync(fd, writeSync(fd, content))
-      fsyncSync(fd)
-    } finally {
-      closeSync(fd)
-    }
+    this.#on(name, (path) => {
+      const fd = openSync(path, O_WRONLY | O_NOFOLLOW)
+      try {
+        ftruncateSync(fd, writeSync(fd, content))
+        fsyncSync(fd)
+      } finally {
+        closeSync(fd)
+      }
+    })
   }
 
   /** Writes over a file, or makes it. Not atomic: for files that others read while they are written, as their own writer does. */
   writeFile(name: EntryName, content: Uint8Array): void {
-    const fd = openSync(this.#path(name), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o644)
-    try {
-      writeSync(fd, content)
-    } finally {
-      closeSync(fd)
-    }
+    this.#on(name, (path) => {
+      const fd = openSync(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o644)
+      try {
+        writeSync(fd, content)
+      } finally {
+        closeSync(fd)
+      }
+    })
   }
 
   /** Opens it; makes it where it is not there. */
@@ -218,7 +232,7 @@ export class Directory {
 
   #makeDirectory(name: string, mode: number): Directory {
     try {
-      mkdirSync(this.#path(name), mode)
+      this.#on(name, (path) => mkdirSync(path, mode))
       this.sync()
     } catch (error) {
       if (errnoOf(error) !== 'EEXIST') throw error
@@ -228,20 +242,20 @@ export class Directory {
 
   /** rename(2): an empty directory that has the new name is replaced, so look first. */
   rename(name: EntryName, target: Directory, newName: EntryName): void {
-    renameSync(this.#path(name), target.#path(newName))
+    this.#on(name, (path) => renameSync(path, target.#path(newName)))
   }
 
   /** A second name for a file in it. Throws EEXIST. */
   link(name: EntryName, newName: EntryName): void {
-    linkSync(this.#path(name), this.#path(newName))
+    this.#on(name, (path) => linkSync(path, this.#path(newName)))
   }
 
   unlink(name: EntryName): void {
-    unlinkSync(this.#path(name))
+    this.#on(name, unlinkSync)
   }
 
   removeDirectory(name: EntryName): void {
-    rmdirSync(this.#path(name))
+    this.#on(name, (path) => rmdirSync(path))
   }
 
   /** Makes renames and unlinks in it survive a power cut. */
@@ -256,7 +270,7 @@ export class Directory {
 
   /** A descriptor of its own, to be synced and closed. */
   openToSync(): number {
-    return openSync(this.#self, O_RDONLY | O_DIRECTORY)
+    return this.#on(undefined, (path) => openSync(path, O_RDONLY | O_DIRECTORY))
   }
 
   /** The same for the same directory, as long as it is open; with its path, since some file systems make inode numbers up. */
@@ -293,6 +307,20 @@ export class Directory {
     closeSync(this.#fd)
   }
 
+  /** What `run` returns for the path of an entry, undefined: of the directory itself. An error of it carries the path as people know it. */
+  #on<T>(name: EntryName | undefined, run: (path: string | Buffer) => T): T {
+    try {
+      return run(name === undefined ? this.#self : this.#path(name))
+    } catch (error) {
+      throw withPlace(error, () => this.#placeOf(name))
+    }
+  }
+
+  #placeOf(name: EntryName | undefined): string {
+    const here = this.currentPath()
+    return name === undefined || name === '.' ? here : `${here === '/' ? '' : here}/${textOfName(name)}`
+  }
+
   /** The directory itself, without a look inside: it may be read where it may not be searched. */
   get #self(): string {
     return entered === this ? '.' : `/proc/self/fd/${this.#fd}`
@@ -316,6 +344,29 @@ export type NoContent =
   | { readonly kind: 'absent' }
   | { readonly kind: 'notAFile' }
   | { readonly kind: 'tooLarge'; readonly sizeBytes: number }
+
+/** Buffers cost a scan of many directories a tenth of its time. */
+function entriesAt(path: string | Buffer): readonly Entry[] {
+  try {
+    const entries = readdirSync(path, { withFileTypes: true })
+    if (entries.every(({ name }) => !name.includes('\ufffd'))) return entries
+  } catch (error) {
+    // Where the file system leaves types out, a name that is no UTF-8 is looked up, and not found, already here.
+    if (errnoOf(error) !== 'ENOENT') throw error
+  }
+  return readdirSync(path, { withFileTypes: true, encoding: 'buffer' })
+}
+
+/** Closes it. */
+function useFile<T>(fd: number, maxBytes: number, use: (fd: number, sizeBytes: number) => T): T | NoContent {
+  try {
+    const stat = fstatSync(fd)
+    if (!stat.isFile()) return { kind: 'notAFile' }
+    return stat.size > maxBytes ? { kind: 'tooLarge', sizeBytes: stat.size } : use(fd, stat.size)
+  } finally {
+    closeSync(fd)
+  }
+}
 
 /** The result of `run`, or `value` where it throws ENOENT. */
 export function absentAs<T, V>(value: V, run: () => T): T | V {

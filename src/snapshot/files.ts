@@ -63,17 +63,23 @@ function metaIn(bytes: Uint8Array): FileVerdict<RootfsMeta> {
 }
 
 /** The meta file may have been read long ago; where its template is, is looked at now. */
-export function withPresence(verdict: FileVerdict<RootfsMeta>, base: BaseDirectory): FileVerdict<RootfsSummary> {
+export function withPresence(
+  verdict: FileVerdict<RootfsMeta>,
+  base: BaseDirectory,
+  device: bigint,
+): FileVerdict<RootfsSummary> {
   if (verdict.kind !== 'ok') return verdict
   const { baseTemplate } = verdict.value
-  return { kind: 'ok', value: { baseTemplate, ...presenceOf(resolveTemplate(base, baseTemplate)) } }
+  return { kind: 'ok', value: { baseTemplate, ...presenceOf(resolveTemplate(base, baseTemplate), device) } }
 }
 
-function presenceOf(template: TemplateResolution): Omit<RootfsSummary, 'baseTemplate'> {
+function presenceOf(template: TemplateResolution, device: bigint): Omit<RootfsSummary, 'baseTemplate'> {
   switch (template.kind) {
     case 'file': {
-      const { sizeBytes, mtimeNs } = template
-      return { baseTemplatePresent: true, baseTemplateFile: { sizeBytes, modifiedAtNs: String(mtimeNs) } }
+      const { sizeBytes, mtimeNs, ctimeNs, dev } = template
+      const changedAtMs = Number(ctimeNs) / 1e6
+      const file = { sizeBytes, modifiedAtNs: String(mtimeNs), changedAtMs, isOneDevice: dev === device }
+      return { baseTemplatePresent: true, baseTemplateFile: file }
     }
     case 'missing':
       return { baseTemplatePresent: false }

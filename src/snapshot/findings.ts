@@ -37,7 +37,7 @@ export const findingCodes = {
 
 export type FindingCode = keyof typeof findingCodes
 
-export type Facts = Omit<DirectoryReport, 'findings' | 'restorable'> & {
+export type Facts = Omit<DirectoryReport, 'findings' | 'restorable' | 'reinspectAfterMs'> & {
   readonly types: ReadonlyMap<string, FileType>
   readonly shares: Shares | undefined
   readonly headerRemarks: readonly HeaderRemark[]
@@ -53,7 +53,7 @@ export function findingsOf(facts: Facts): readonly Finding[] {
   found.push(...rootfsFindings(facts))
   if (facts.hasRawMemory)
     found.push(finding('MemoryBeingSaved', `${MEM_RAW_FILE} is there while memory is being saved, or after a crash`))
-  if (!facts.isSettled) found.push(finding('StillChanging', 'changed within the settle time'))
+  if (!facts.isSettled) found.push(finding('StillChanging', 'not yet seen unchanged for the settle time'))
   found.push(...facts.headerRemarks.map(({ code, message }) => finding(code, message)))
   found.push(...ownBuildFindings(facts), ...leftovers(facts))
   return found

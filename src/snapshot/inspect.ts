@@ -1,5 +1,5 @@
-// Looks at one snapshot directory and says what it saw. Total: every state of the disk is a report. Reads only, follows no link,
-// opens no file but header, meta file and snapfile, and holds none open.
+// Looks at one snapshot directory and says what it saw. Total: every state of the disk is a report. Reads only (but see change-clock.ts), follows
+// no link, opens no file but header, meta file and snapfile, and holds none open.
 import type { BaseDirectory } from './base-directory.ts'
 import { type Directory, fileTypeOf, identityOf } from './descriptor.ts'
 import { type HeaderLook, headerOf, rootfsOf, vmStateOf, withPresence } from './files.ts'
@@ -20,16 +20,16 @@ import {
 import { type Entries, type Listing, list, TooManyEntries } from './listing.ts'
 import type { LookCache } from './look-cache.ts'
 import { errnoOf, problemOf } from './problem.ts'
-import type { DiffFiles, DirectoryReport, FileType, FileVerdict, Report } from './report.ts'
+import type { DiffFiles, DirectoryReport, FileType, FileVerdict, Report, RootfsSummary } from './report.ts'
+import type { Settling, Sight } from './settling.ts'
 import type { Shares } from './shares.ts'
 import { Trash } from './trash.ts'
 
 const attempts = 3
 
 export interface InspectOptions {
-  /** younger changes make it a `pending` finding */
-  readonly settleTimeMs: number
-  readonly nowMs: number
+  /** whether a directory stands still; what does not is a `pending` finding */
+  readonly settling: Settling
   /** what files said before, so that another look at the same files costs no reading */
   readonly cache?: LookCache
 }
@@ -41,7 +41,10 @@ export function inspectDirectory(base: BaseDirectory, name: string, options: Ins
   for (let attempt = 1; ; attempt++) {
     try {
       using directory = base.root.descend(segments)
-      if (directory === undefined) return absent(base, name, path)
+      if (directory === undefined) {
+        options.settling.forget(name)
+        return absent(base, name, path)
+      }
       return describe(directory, directory.entries(), base, name, options)
     } catch (error) {
       if (errnoOf(error) === 'ENOENT' && attempt < attempts) continue
@@ -110,14 +113,13 @@ function describe(
   options: InspectOptions,
 ): DirectoryReport {
   const stat = directory.stat()
-  const listing = list(directory, entries, Number(stat.ctimeMs))
+  const clockMs = options.settling.clockMs(name, base, directory)
+  const listing = list(directory, entries, stat)
   const types = new Map([...listing.files].map(([file, { type }]) => [file, type]))
-  const {
-    verdict: header,
-    shares,
-    remarks,
-  } = cached(listing, MEM_HEADER_FILE, options, () => headerOf(directory), isKnown)
-  const rootfs = cached(listing, ROOTFS_META_FILE, options, () => rootfsOf(directory), isVerdict)
+  const reads: Reads = { listing, cache: options.cache, clockMs: listing.isOneDevice ? clockMs : undefined }
+  const { verdict: header, shares, remarks } = cached(reads, MEM_HEADER_FILE, () => headerOf(directory), isKnown)
+  const meta = cached(reads, ROOTFS_META_FILE, () => rootfsOf(directory), isVerdict)
+  const rootfs = withPresence(meta, base, stat.dev)
   const diffFiles = shares === undefined ? undefined : diffFilesOf(shares, types, listing)
   const facts = {
     kind: 'directory' as const,
@@ -132,21 +134,36 @@ function describe(
     apparentBytes: listing.apparentBytes,
     header,
     diffFiles,
-    rootfs: withPresence(rootfs, base),
-    vmState: cached(listing, SNAP_FILE, options, () => vmStateOf(directory), isVerdict),
+    rootfs,
+    vmState: cached(reads, SNAP_FILE, () => vmStateOf(directory), isVerdict),
     missing: missingIn(types),
     unreferenced: unreferencedIn(types, shares),
   }
-  const sinceChangeMs = options.nowMs - listing.newestChangeMs
+  const { isSettled, reinspectAfterMs } = options.settling.judge(name, {
+    ...sightOf(listing, rootfs),
+    clockMs: reads.clockMs,
+  })
   const findings = findingsOf({
     ...facts,
     types,
     shares,
     headerRemarks: remarks,
     hasRawMemory: types.has(MEM_RAW_FILE),
-    isSettled: Math.abs(sinceChangeMs) >= options.settleTimeMs,
+    isSettled,
   })
-  return { ...facts, findings, restorable: restorableBy(facts.exists, findings) }
+  return { ...facts, findings, restorable: restorableBy(facts.exists, findings), reinspectAfterMs }
+}
+
+/** A CoW snapshot stands still with its base template only. */
+function sightOf({ fingerprint, newestChangeMs }: Listing, rootfs: FileVerdict<RootfsSummary>): Omit<Sight, 'clockMs'> {
+  const template = rootfs.kind === 'ok' ? rootfs.value.baseTemplateFile : undefined
+  if (template === undefined) return { fingerprint: fingerprint.text, newestChangeMs }
+  const { sizeBytes, modifiedAtNs, changedAtMs, isOneDevice } = template
+  fingerprint.add('', { size: sizeBytes, mtimeMs: Number(modifiedAtNs), ctimeMs: changedAtMs })
+  return {
+    fingerprint: fingerprint.text,
+    newestChangeMs: isOneDevice ? Math.max(newestChangeMs, changedAtMs) : newestChangeMs,
+  }
 }
 
 /** An answer that depends on nothing but the bytes of the file: not on whether it could be read just now. */
@@ -158,15 +175,16 @@ function isKnown({ verdict }: HeaderLook): boolean {
   return isVerdict(verdict)
 }
 
-function cached<T>(
-  listing: Listing,
-  file: string,
-  { cache, nowMs }: InspectOptions,
-  look: () => T,
-  mayKeep: (value: T) => boolean,
-): T {
+interface Reads {
+  readonly listing: Listing
+  readonly cache: LookCache | undefined
+  /** of a ChangeClock */
+  readonly clockMs: number | undefined
+}
+
+function cached<T>({ listing, cache, clockMs }: Reads, file: string, read: () => T, mayKeep: (value: T) => boolean): T {
   const print = listing.prints.get(file)
-  return cache === undefined || print === undefined ? look() : cache.look(file, print, nowMs, look, mayKeep)
+  return cache === undefined || print === undefined ? read() : cache.look(file, print, clockMs, read, mayKeep)
 }
 
 function diffFilesOf({ builds }: Shares, types: ReadonlyMap<string, FileType>, { files }: Listing): DiffFiles {

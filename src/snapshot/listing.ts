@@ -1,6 +1,7 @@
 // One walk over a snapshot directory: what is in it, how much it takes, and when it last changed. One directory read and one stat a file.
-import type { Stats } from 'node:fs'
+import type { BigIntStats, Stats } from 'node:fs'
 import { type Directory, fileTypeOf, textOfName } from './descriptor.ts'
+import { Fingerprint } from './fingerprint.ts'
 import { MEM_HEADER_FILE, ROOTFS_META_FILE, SNAP_FILE } from './layout.ts'
 import type { FileType } from './report.ts'
 
@@ -33,18 +34,33 @@ export interface Listing {
   readonly apparentBytes: number
   /** newest ctime of everything below and of the directory itself */
   readonly newestChangeMs: number
+  /** of everything below and of the directory itself */
+  readonly fingerprint: Fingerprint
+  /** another file system, whose times another clock may stamp, begins nowhere below */
+  readonly isOneDevice: boolean
 }
 
 export class TooManyEntries extends Error {
   override readonly name = 'TooManyEntries'
 }
 
-/** Throws TooManyEntries, and what the system calls throw. */
-export function list(directory: Directory, entries: Entries, changedAtMs: number): Listing {
+/** `stat`: of the directory itself. Throws TooManyEntries, and what the system calls throw. */
+export function list(directory: Directory, entries: Entries, stat: BigIntStats): Listing {
   const files = new Map<string, FileSize>()
   const prints = new Map<string, Print>()
-  const sums = { allocatedBytes: 0, apparentBytes: 0, newestChangeMs: changedAtMs, entriesLeft: maxEntries }
-  walk(directory, entries, sums, 0, (name, size, stat) => {
+  const [size, mtimeMs, ctimeMs] = [stat.size, stat.mtimeNs, stat.ctimeNs].map(Number) as [number, number, number]
+  const fingerprint = new Fingerprint()
+  fingerprint.add('', { size, mtimeMs, ctimeMs })
+  const sums: Sums = {
+    allocatedBytes: 0,
+    apparentBytes: 0,
+    newestChangeMs: Number(stat.ctimeMs),
+    fingerprint,
+    device: Number(stat.dev),
+    isOneDevice: true,
+    entriesLeft: maxEntries,
+  }
+  walk(directory, entries, sums, 0, '', (name, size, stat) => {
     files.set(name, size)
     if (readFiles.includes(name)) prints.set(name, printOf(stat))
   })
@@ -59,6 +75,9 @@ interface Sums {
   allocatedBytes: number
   apparentBytes: number
   newestChangeMs: number
+  readonly fingerprint: Fingerprint
+  readonly device: number
+  isOneDevice: boolean
   entriesLeft: number
 }
 
@@ -68,6 +87,7 @@ function walk(
   entries: Entries,
   sums: Sums,
   depth: number,
+  path: string,
   visit?: (name: string, size: FileSize, stat: Stats) => void,
 ): void {
   if (depth > maxDepth) throw new TooManyEntries(`nested deeper than ${maxDepth} directories`)
@@ -75,12 +95,15 @@ function walk(
     if (sums.entriesLeft-- <= 0) throw new TooManyEntries(`more than ${maxEntries} entries`)
     const stat = directory.sizeOf(entry.name)
     if (stat === undefined) continue
+    const name = textOfName(entry.name)
     sums.newestChangeMs = Math.max(sums.newestChangeMs, stat.ctimeMs)
+    sums.fingerprint.add(path + name, stat)
+    sums.isOneDevice &&= stat.dev === sums.device
     const size = { type: fileTypeOf(stat), allocatedBytes: stat.blocks * 512, apparentBytes: stat.size }
-    visit?.(textOfName(entry.name), size, stat)
+    visit?.(name, size, stat)
     if (size.type === 'directory') {
       using below = directory.openDirectory(entry.name)
-      walk(below, below.entries(), sums, depth + 1)
+      walk(below, below.entries(), sums, depth + 1, `${path}${name}/`)
       continue
     }
     sums.allocatedBytes += size.allocatedBytes

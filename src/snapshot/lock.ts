@@ -8,6 +8,7 @@ import type { BaseDirectory } from './base-directory.ts'
 import type { Directory } from './descriptor.ts'
 import type { Lock } from './disk.ts'
 import { MARKER_FILE, OWN_DIRECTORY } from './layout.ts'
+import { withPlace } from './problem.ts'
 import { clearUnfinished, finish, unfinishedName } from './unfinished.ts'
 
 const lockFile = 'agent.lock'
@@ -82,7 +83,9 @@ export class BaseLock implements HeldLock {
     const fresh = unfinishedName(lockFile)
     const server = createServer((socket) => socket.on('error', () => socket.destroy()).end(this.#owner))
     server.listen(own.pathOf(fresh))
-    await once(server, 'listening')
+    await once(server, 'listening').catch((error) => {
+      throw withPlace(error, () => `${own.currentPath()}/${lockFile}`)
+    })
     try {
       const print = printOf(own, fresh)
       if (print === undefined || !finish(own, fresh, lockFile)) return false

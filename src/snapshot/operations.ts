@@ -13,6 +13,7 @@ import { RecentTemplates } from './recent-templates.ts'
 import { recover } from './recover.ts'
 import * as removal from './remove.ts'
 import type { ProblemCode, Report } from './report.ts'
+import { type ChangeClock, Settling } from './settling.ts'
 import { Syncer } from './syncer.ts'
 import { Trash } from './trash.ts'
 
@@ -33,8 +34,10 @@ export interface OperationOptions {
 export function operations(
   { baseDir, settleTimeMs, owner, runningDir, sliceMs = 200 }: OperationOptions,
   syncer = new Syncer(),
+  clock?: ChangeClock,
 ) {
   const cache = new LookCache()
+  const settling = new Settling(settleTimeMs, clock)
   const lock = new BaseLock(owner)
   const templates = new RecentTemplates()
   const firstSeen = new Map<string, number>()
@@ -121,9 +124,7 @@ export function operations(
         return storageOf(base)
       }),
     inspect: (name: string, storageID: string): Report => {
-      const report = onStorage(storageID, (base) =>
-        inspectDirectory(base, name, { settleTimeMs, nowMs: Date.now(), cache }),
-      )
+      const report = onStorage(storageID, (base) => inspectDirectory(base, name, { settling, cache }))
       return 'name' in report ? report : { ...report, name, path: `${baseDir}/${name}` }
     },
     checkRemovable: (target: RemovalTarget) =>

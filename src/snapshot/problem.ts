@@ -7,11 +7,31 @@ export function errnoOf(error: unknown): string | undefined {
   return typeof error.code === 'string' ? error.code : undefined
 }
 
-/** Throws `error` again where no system call threw it. */
+const places = new WeakMap<Error, string>()
+
+/** Records the path of the file or directory that a system call failed on; the first record counts. Returns the error. */
+export function withPlace(error: unknown, placeOf: () => string): unknown {
+  if (errnoOf(error) !== undefined && !places.has(error as Error)) places.set(error as Error, placeOf())
+  return error
+}
+
+/**
+ * Names the path that the error carries, else `path`. A `path` that is only a file name stays: the message is about one directory.
+ * Throws `error` again where no system call threw it.
+ */
 export function problemOf(error: unknown, path: string): Problem {
   const errno = errnoOf(error)
   if (errno === undefined) throw error
-  return { code: codeOf(errno), message: `${path}: ${describe(errno)}`, errno }
+  const at = path.startsWith('/') ? (placeIn(error as Error) ?? path) : path
+  return { code: codeOf(errno), message: `${at}: ${describe(errno)}`, errno }
+}
+
+/** A path through a descriptor says nothing: the descriptor is closed by now. */
+function placeIn(error: Error): string | undefined {
+  const recorded = places.get(error)
+  if (recorded !== undefined) return recorded
+  const { path } = error as NodeJS.ErrnoException
+  return path?.startsWith('/') && !path.startsWith('/proc/self/fd/') ? path : undefined
 }
 
 function codeOf(errno: string): ProblemCode {

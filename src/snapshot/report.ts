@@ -73,13 +73,23 @@ export type FileVerdict<T> =
   | { readonly kind: 'damaged'; readonly code: string; readonly message: string }
   | { readonly kind: 'unreadable'; readonly problem: Problem }
 
+export interface TemplateFile {
+  readonly sizeBytes: number
+  /** mtime in nanoseconds since 1970 */
+  readonly modifiedAtNs: string
+  /** ctime in milliseconds since 1970 */
+  readonly changedAtMs: number
+  /** whether it lies on the same device as the directory of its user, so that one clock stamps both */
+  readonly isOneDevice: boolean
+}
+
 export interface RootfsSummary {
   /** `base_template` of rootfs.meta, as written */
   readonly baseTemplate: string
   /** undefined: this process does not see where that path leads */
   readonly baseTemplatePresent: boolean | undefined
   /** where it is present */
-  readonly baseTemplateFile?: { readonly sizeBytes: number; readonly modifiedAtNs: string }
+  readonly baseTemplateFile?: TemplateFile
   /** why that path, which lies below the base directory, cannot be resolved */
   readonly baseTemplateProblem?: Problem
 }
@@ -118,6 +128,8 @@ export interface DirectoryReport {
   readonly findings: readonly Finding[]
   /** true when no finding is worse than `warning` and it exists; undefined when only `unknown` findings stand between */
   readonly restorable: boolean | undefined
+  /** time until another inspection can say more about whether the directory stands still; undefined: none can while nothing changes */
+  readonly reinspectAfterMs?: number | undefined
 }
 
 export type Report =

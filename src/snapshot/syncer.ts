@@ -1,7 +1,8 @@
 // Syncs that removals under way share: whoever asks while one of the same directory runs is served by the next, with all others that asked
 // meanwhile. So a sync never serves anybody who asked after it began, and what was done before asking is on disk when it resolves.
-import { closeSync, fsync, fsyncSync } from 'node:fs'
+import { closeSync, fsync, fsyncSync, readlinkSync } from 'node:fs'
 import type { Directory } from './descriptor.ts'
+import { withPlace } from './problem.ts'
 
 /** Of the four threads that a process has for this, DNS and what else Node does not wait for: a file system that hangs leaves the others. */
 const threads = 2
@@ -52,6 +53,7 @@ export class Syncer {
     this.#asked.delete(key)
     this.#running.add(key)
     this.#flush(fd, (error) => {
+      if (error !== null) withPlace(error, () => readlinkSync(`/proc/self/fd/${fd}`))
       closeSync(fd)
       this.#running.delete(key)
       if (error === null) resolve()

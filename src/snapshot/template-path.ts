@@ -16,6 +16,7 @@ export type TemplateResolution =
       readonly sizeBytes: number
       readonly mtimeMs: number
       readonly mtimeNs: bigint
+      readonly ctimeNs: bigint
     }
   | { readonly kind: 'missing' }
   /** this process does not see where it leads */
@@ -45,7 +46,7 @@ function isUnresolved({ arrival }: { readonly arrival: Arrival }): boolean {
 function resolutionOf(base: BaseDirectory, { arrival, end }: PathTrace, text: string): TemplateResolution {
   switch (arrival.kind) {
     case 'file': {
-      const { dev, ino, size, mtimeMs, mtimeNs } = arrival.stat
+      const { dev, ino, size, mtimeMs, mtimeNs, ctimeNs } = arrival.stat
       const path = `${base.path}/${end}`
       return {
         kind: 'file',
@@ -56,6 +57,7 @@ function resolutionOf(base: BaseDirectory, { arrival, end }: PathTrace, text: st
         sizeBytes: Number(size),
         mtimeMs: Number(mtimeMs),
         mtimeNs,
+        ctimeNs,
       }
     }
     case 'missing':

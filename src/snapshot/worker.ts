@@ -1,5 +1,6 @@
 // The worker thread: runs one operation at a time until it waits, which it says, and forwards hints of the directory watch.
 import { parentPort, workerData } from 'node:worker_threads'
+import { FileSystemClock } from './change-clock.ts'
 import { type OperationOptions, type Operations, operations } from './operations.ts'
 import { flushHere, Syncer } from './syncer.ts'
 import { DirectoryWatch, type Unwatched } from './watch.ts'
@@ -28,7 +29,9 @@ const send = (message: FromWorker) => port.postMessage(message)
 
 const options = workerData as WorkerOptions
 const syncer = new Syncer(options.syncsHere ? flushHere : undefined)
-const table = operations(options, syncer) as Readonly<Record<string, (...args: readonly unknown[]) => unknown>>
+/** On a file system that is frozen even a change of attributes hangs: what made one worker hang must not be repeated by the next. */
+const clock = options.syncsHere ? undefined : new FileSystemClock()
+const table = operations(options, syncer, clock) as Readonly<Record<string, (...args: readonly unknown[]) => unknown>>
 /** Names that the events of this turn are about: a directory that is emptied brings one for each file. */
 const hinted = new Set<string>()
 const watch = new DirectoryWatch({

@@ -8,6 +8,7 @@ import { inspectDirectory } from '../../src/snapshot/inspect.ts'
 import * as local from '../../src/snapshot/local.ts'
 import { errnoOf } from '../../src/snapshot/problem.ts'
 import * as removal from '../../src/snapshot/remove.ts'
+import { Settling } from '../../src/snapshot/settling.ts'
 import { TestBaseDir } from '../support/base-dir.ts'
 import { sampleSnapfile } from '../support/sample-snapshots.ts'
 
@@ -95,7 +96,7 @@ test(`${rounds} inspections show nothing of outside`, async () => {
   for (let round = 0; round < rounds; round++) {
     if (round % 10 === 0) await write()
     using base = disk.open()
-    const report = inspectDirectory(base, 'snap', { settleTimeMs: 0, nowMs: Date.now() })
+    const report = inspectDirectory(base, 'snap', { settling: new Settling(0) })
     if (report.kind === 'directory') expect(report.apparentBytes).toBeLessThan(outsideBytes)
   }
   expectOutsideUntouched()

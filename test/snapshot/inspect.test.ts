@@ -17,6 +17,7 @@ import { dirSize } from '../../src/snapshot/local.ts'
 import { LookCache } from '../../src/snapshot/look-cache.ts'
 import * as removal from '../../src/snapshot/remove.ts'
 import type { DirectoryReport, Report } from '../../src/snapshot/report.ts'
+import { Settling } from '../../src/snapshot/settling.ts'
 import { TestBaseDir } from '../support/base-dir.ts'
 import { asNobody } from '../support/nobody.ts'
 import { buildIDOf, sampleSnapfile, writeSnapshot, writeTemplate } from '../support/sample-snapshots.ts'
@@ -29,7 +30,7 @@ afterEach(() => disk[Symbol.dispose]())
 
 function inspect(name = 'snap', settleTimeMs = 0): Report {
   using base = disk.open()
-  return inspectDirectory(base, name, { settleTimeMs, nowMs: Date.now() })
+  return inspectDirectory(base, name, { settling: new Settling(settleTimeMs) })
 }
 
 function directory(name = 'snap', settleTimeMs = 0): DirectoryReport {
@@ -53,13 +54,18 @@ describe('inspectDirectory()', () => {
       missing: [],
       findings: [],
     })
-    const { size, mtimeNs } = statSync(disk.at('images/minimal/rootfs.ext4'), { bigint: true })
+    const { size, mtimeNs, ctimeNs } = statSync(disk.at('images/minimal/rootfs.ext4'), { bigint: true })
     expect(report.rootfs).toEqual({
       kind: 'ok',
       value: {
         baseTemplate: disk.at('images/minimal/rootfs.ext4'),
         baseTemplatePresent: true,
-        baseTemplateFile: { sizeBytes: Number(size), modifiedAtNs: String(mtimeNs) },
+        baseTemplateFile: {
+          sizeBytes: Number(size),
+          modifiedAtNs: String(mtimeNs),
+          changedAtMs: Number(ctimeNs) / 1e6,
+          isOneDevice: true,
+        },
       },
     })
     const files = report.diffFiles?.ok ? report.diffFiles.files : []
@@ -231,19 +237,25 @@ describe('inspectDirectory()', () => {
     const at = writeSnapshot(disk.path, 'snap', { baseTemplate })
     const looks: string[] = []
     const cache = new (class extends LookCache {
-      override look<T>(file: string, print: Print, nowMs: number, read: () => T, mayKeep: (value: T) => boolean): T {
+      override look<T>(
+        file: string,
+        print: Print,
+        clockMs: number | undefined,
+        read: () => T,
+        mayKeep: (value: T) => boolean,
+      ): T {
         const counted = () => {
           looks.push(file)
           return read()
         }
-        return super.look(file, print, nowMs, counted, mayKeep)
+        return super.look(file, print, clockMs, counted, mayKeep)
       }
     })()
     // As seen later: what changed a moment ago is never kept.
-    const later = { settleTimeMs: 0, nowMs: Date.now() + 60_000, cache }
+    const later = { nowMs: () => Date.now() + 60_000 }
     const look = () => {
       using base = disk.open()
-      const report = inspectDirectory(base, 'snap', later)
+      const report = inspectDirectory(base, 'snap', { settling: new Settling(0, later), cache })
       return report.kind === 'directory' ? codes(report) : []
     }
     expect(look()).toEqual([])
@@ -265,7 +277,7 @@ describe('inspectDirectory()', () => {
 
 function inspectWith(cache: LookCache): Report {
   using base = disk.open()
-  return inspectDirectory(base, 'snap', { settleTimeMs: 0, nowMs: Date.now(), cache })
+  return inspectDirectory(base, 'snap', { settling: new Settling(0), cache })
 }
 
 function replace(path: string, make: () => void): void {

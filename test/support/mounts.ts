@@ -78,6 +78,11 @@ export class Mounts {
     return Number(execFileSync('pgrep', ['--full', `^bindfs ${from} ${path}$`], { encoding: 'utf8' }))
   }
 
+  /** Unmounts also this one, which the caller mounts. */
+  adopt(path: string): void {
+    this.#mounted.push(path)
+  }
+
   [Symbol.dispose](): void {
     for (const path of this.#mounted.splice(0).reverse()) spawnSync('umount', ['-l', path])
   }
