@@ -60,7 +60,9 @@ export class Attempts {
   /** What the disk said: repeated at once it would say so again, and each attempt costs two writes. */
   refuse(uid: string, why: Blocked): void {
     const before = this.#refusals.get(uid)?.waitMs ?? this.#refusalMs / 2
-    const waitMs = Math.min(2 * before, longestFactor * this.#refusalMs)
+    // An unmount is not reported by anything: it is found by the next attempt.
+    const factor = why.reason === 'MountedBelow' ? 1 : longestFactor
+    const waitMs = Math.min(2 * before, factor * this.#refusalMs)
     this.#refusals.set(uid, { why, waitMs, untilMs: performance.now() + waitMs })
   }
 

@@ -69,6 +69,11 @@ export class Observer {
     return { ...observed, object, storage, claims: this.#claimsOf(object), diskBlock: undefined }
   }
 
+  /** After an attempt to remove it: the directory may be in the trash now, in part or whole. */
+  async inspectedAgain(observed: Observed): Promise<Observed> {
+    return { ...observed, report: await this.#report(observed.object, this.#options.storage()) }
+  }
+
   /** The other objects whose directory is the same one or lies below it, as the store has them now. */
   #claimsOf(object: VMSnapshot): readonly VMSnapshot[] {
     const { store } = this.#options

@@ -148,7 +148,8 @@ export class Reconciler {
     this.#attempts.refuse(uid, why)
     const object = this.#options.store.get(key)
     if (object?.metadata.uid === uid) {
-      await this.#status.write(key, object, statusOf({ ...observed, object }, why), log)
+      const seen = await this.#options.observer.inspectedAgain(observed)
+      await this.#status.write(key, object, statusOf({ ...seen, object }, why), log)
     }
     return { requeueAfterMs: this.#options.rescanIntervalMs }
   }

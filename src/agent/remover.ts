@@ -11,6 +11,7 @@ import { type Effect, type Observed, permissionOf } from './decide.ts'
 import type { AgentEvents } from './events.ts'
 import type { Observer } from './observe.ts'
 import { type RemovalOutcome, removeDirectory } from './removal.ts'
+import { statusWithProgress } from './status.ts'
 import type { StatusWriter } from './status-writer.ts'
 
 export interface RemoverOptions {
@@ -60,7 +61,7 @@ export class Remover {
         disk: this.#options.disk,
         notAfter: barrier.notAfter,
         isStillAllowed: () => this.#isStillAllowed(key, observed),
-        purge: { signal, onProgress: this.#progress(key, uid, log) },
+        purge: { signal, onProgress: this.#progress(key, observed, log) },
       }
       const outcome = await removeDirectory({ uid, name, storageID, identity }, steps)
       const durationMs = Math.round(performance.now() - startedAt)
@@ -85,17 +86,19 @@ export class Remover {
     return permissionOf(this.#options.observer.renewed(observed, object)).kind === 'remove'
   }
 
-  /** A directory that takes long to remove says how far it is, in the log and in status; nothing waits for that. */
-  #progress(key: string, uid: string, log: ReconcileContext['log']): (progress: PurgeProgress) => void {
-    let nextAtMs = performance.now() + progressIntervalMs
+  /** A removal of more than one slice says how far it is, in the log and in status, and that nothing has the name; nothing waits for that. */
+  #progress(key: string, observed: Observed, log: ReconcileContext['log']): (progress: PurgeProgress) => void {
+    const { uid } = observed.object.metadata
+    const before = observed.object.status?.removal?.bytesRemoved ?? 0
+    let nextAtMs = 0
     return ({ bytes, files }) => {
       if (performance.now() < nextAtMs) return
       nextAtMs = performance.now() + progressIntervalMs
       log.info({ vmSnapshot: key, bytes, files }, 'removal under way')
       const object = this.#options.store.get(key)
-      const { removal, conditions = [], ...status } = object?.status ?? {}
-      if (object === undefined || object.metadata.uid !== uid || removal === undefined) return
-      const draft = { ...status, conditions, removal: { ...removal, bytesRemoved: boundedCount(bytes) } }
+      if (object?.metadata.uid !== uid || object.status?.removal === undefined) return
+      const seen = this.#options.observer.renewed(observed, object)
+      const draft = statusWithProgress(seen, observed.report.path, boundedCount(before + bytes))
       this.#status
         .write(key, object, draft, log)
         .catch((err) => log.debug({ vmSnapshot: key, err }, 'progress not written'))

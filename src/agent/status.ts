@@ -1,7 +1,7 @@
 // What users see of one VMSnapshot: its conditions, and what goes with them. Pure; times of transition are stamped by `stampTransitions`.
 import { conditionOf, type Draft, type Verdict } from '../api/condition.ts'
 import type { Reason } from '../api/reasons.ts'
-import type { RemovalStatus, VMSnapshot, VMSnapshotStatus } from '../api/vmsnapshot.ts'
+import type { VMSnapshot, VMSnapshotStatus } from '../api/vmsnapshot.ts'
 import { timestamp } from '../kube/object.ts'
 import type { FindingCode, findingCodes } from '../snapshot/findings.ts'
 import type { DirectoryReport, Finding, Identity, ProblemCode, Report } from '../snapshot/report.ts'
@@ -145,8 +145,24 @@ export interface RemovalAttempt {
   readonly now: Date
 }
 
+/** How far a removal is, while nothing has the name. What came back and was removed again counts once: never more than there was. */
+export function statusWithProgress(seen: Omit<Seen, 'report'>, path: string, bytesRemoved: number): StatusDraft {
+  const name = seen.object.spec.snapshotName
+  const status = statusOf({ ...seen, report: { kind: 'absent', name, path } }, undefined)
+  const { removal } = status
+  if (removal === undefined) return status
+  const most = removal.sizeBytes ?? Number.MAX_SAFE_INTEGER
+  return {
+    ...status,
+    removal: { ...removal, bytesRemoved: Math.min(most, Math.max(removal.bytesRemoved, bytesRemoved)) },
+  }
+}
+
 /** The barrier write. What an earlier attempt recorded stays; only the token is fresh. */
 export function statusWithRemoval(status: StatusDraft, { token, identity, now }: RemovalAttempt): StatusDraft {
-  const removal: RemovalStatus = { startedAt: timestamp(now), bytesRemoved: 0, ...status.removal, ...identity, token }
-  return { ...status, removal }
+  if (status.removal !== undefined) return { ...status, removal: { ...status.removal, ...identity, token } }
+  const sizeBytes = identity === undefined ? undefined : status.snapshot?.allocatedBytes
+  const size = sizeBytes === undefined ? {} : { sizeBytes }
+  const begun = { startedAt: timestamp(now), bytesRemoved: 0, ...size }
+  return { ...status, removal: { ...begun, ...identity, token } }
 }

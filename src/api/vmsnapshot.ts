@@ -142,7 +142,10 @@ const removal = z.object({
     ),
   bornAt: z.string().max(24).optional().describe('Birth time of that directory in nanoseconds since 1970.'),
   startedAt: z.string().max(64).meta({ format: 'date-time', description: 'When the first attempt began.' }),
-  bytesRemoved: bytes('Bytes removed so far.'),
+  sizeBytes: bytes(
+    'Disk usage of that directory when the first attempt began; not set where it could not be read.',
+  ).optional(),
+  bytesRemoved: bytes('Bytes removed so far, at most sizeBytes.'),
 })
 
 export const vmSnapshotStatus = z

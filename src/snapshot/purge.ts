@@ -8,7 +8,7 @@ import { errnoOf } from './problem.ts'
 /** Deeper directories are first brought up: descriptors are kept open down to here. */
 const maxDepth = 64
 /** Entries that a listing holds in memory. A directory that has fewer is known whole before the first of them goes. */
-const listedMax = 4_096
+const listedMax = 1_024
 
 export interface PurgeCount {
   bytes: number
@@ -22,8 +22,8 @@ export interface PurgeBudget {
 
 /** What one slice leaves for the next one of the same directory. */
 export class PurgeMemory {
-  /** the directory that the slice ended in after it had removed something there, and how many entries that had before */
-  interrupted: { readonly path: string; readonly entries: number } | undefined
+  /** the directory that the slice ended in after it had removed something there, what that had before, and what went of it */
+  interrupted: { readonly path: string; readonly names: ReadonlySet<string>; readonly bytes: number } | undefined
 }
 
 /**
@@ -59,7 +59,7 @@ class Purge {
   readonly #count: PurgeCount
   readonly #budget: PurgeBudget
   readonly #memory: PurgeMemory
-  readonly #before: PurgeMemory['interrupted']
+  #before: PurgeMemory['interrupted']
   /** from the top to the entry that is being removed */
   readonly #names: string[] = []
   #brought = 0
@@ -112,13 +112,13 @@ class Purge {
       this.#names.length = depth
       const listed = take(rest, listedMax)
       const isWhole = listed.length < listedMax
-      if (isWhole && this.#hasNotShrunk(listed.length)) return this.#skip(listed, pass)
+      if (isWhole && this.#hasComeBack(directory, listed)) return this.#skip(listed, pass)
       let entries = 0
       for (const entries_ of [listed, rest]) {
         for (const entry of entries_) {
           if (this.#hasTried && performance.now() > this.#budget.until) {
             this.#names.length = depth
-            if (isWhole && pass.removed > 0) this.#remember(listed.length)
+            if (isWhole && pass.removed > 0) this.#remember(listed, pass)
             return sliceOver
           }
           entries++
@@ -132,20 +132,27 @@ class Purge {
     }
   }
 
-  #remember(entries: number): void {
-    this.#memory.interrupted = { path: this.#names.join('/'), entries }
+  #remember(listed: readonly Entry[], { bytes }: Pass): void {
+    const names = new Set(listed.map(({ name }) => textOfName(name)))
+    this.#memory.interrupted = { path: this.#names.join('/'), names, bytes }
   }
 
-  /** The slice before this one removed entries here, and there are as many. */
-  #hasNotShrunk(entries: number): boolean {
-    return this.#before?.path === this.#names.join('/') && entries >= this.#before.entries
+  /** The slice before this one removed entries here, and there are as many. Files under new names were not removed: they are taken from the count. */
+  #hasComeBack(directory: Directory, listed: readonly Entry[]): boolean {
+    const before = this.#before
+    if (before?.path !== this.#names.join('/')) return false
+    this.#before = undefined
+    const fresh = listed.filter(({ name }) => !before.names.has(textOfName(name)))
+    this.#count.bytes -= Math.min(before.bytes, bytesOf(directory, fresh))
+    const [first] = fresh
+    if (first === undefined || listed.length < before.names.size) return false
+    this.#failure ??= reappears([...this.#names, textOfName(first.name)].join('/'))
+    return true
   }
 
   /** What comes back as often as it is removed is left for another time. */
-  #skip(listed: readonly Entry[], pass: Pass): number {
-    const [first] = listed
-    this.#failure ??= reappears([...this.#names, ...(first === undefined ? [] : [textOfName(first.name)])].join('/'))
-    for (const { name } of listed) pass.failed.add(textOfName(name))
+  #skip(listed: readonly Entry[], { failed }: Pass): number {
+    for (const { name } of listed) failed.add(textOfName(name))
     return listed.length
   }
 
@@ -231,22 +238,24 @@ class Purge {
    * under another name: they do not count as removed. Where there are as many as before, one of them is the failure.
    */
   #left(directory: Directory, before: number, pass: Pass): number {
-    let [left, bytes, cameBack] = [0, 0, 0]
-    let first: string | undefined
+    let left = 0
+    const cameBack: Entry[] = []
     for (const entry of directory.stream()) {
       left++
-      const name = textOfName(entry.name)
-      if (entry.isDirectory() || pass.failed.has(name)) continue
-      first ??= name
-      cameBack++
-      bytes += Number(directory.statOf(entry.name)?.blocks ?? 0n) * 512
+      if (!entry.isDirectory() && !pass.failed.has(textOfName(entry.name))) cameBack.push(entry)
     }
-    this.#count.bytes -= Math.min(bytes, pass.bytes)
-    this.#count.files -= Math.min(cameBack, pass.removed)
+    this.#count.bytes -= Math.min(pass.bytes, bytesOf(directory, cameBack))
+    this.#count.files -= Math.min(cameBack.length, pass.removed)
+    const [first] = cameBack
     if (left < before) this.#hasShrunk = true
-    else if (first !== undefined) this.#failure ??= reappears([...this.#names, first].join('/'))
+    else if (first !== undefined) this.#failure ??= reappears([...this.#names, textOfName(first.name)].join('/'))
     return left
   }
+}
+
+/** Of files, in blocks times 512. */
+function bytesOf(directory: Directory, files: readonly Entry[]): number {
+  return files.reduce((sum, { name }) => sum + Number(directory.statOf(name)?.blocks ?? 0n) * 512, 0)
 }
 
 const sliceOver = Symbol('slice over')

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { type Look, statusOf, statusWithRemoval } from '../../src/agent/status.ts'
+import { type Look, statusOf, statusWithProgress, statusWithRemoval } from '../../src/agent/status.ts'
 import { aVMSnapshot } from '../support/builders.ts'
 import { aReport } from '../support/reports.ts'
 
@@ -93,6 +93,31 @@ describe('statusOf()', () => {
   test('says nothing about the directory while it was not read', () => {
     const report = { kind: 'unknown', name: 'snap', path: '/x', problem } as const
     expect(statusOf({ object, claims: [], storage, report }, undefined).snapshot).toBeUndefined()
+  })
+})
+
+describe('statusWithProgress()', () => {
+  const removal = { token: 't', inode: '1', bornAt: '1', startedAt: '2026-01-01T00:00:00Z', bytesRemoved: 5 }
+  const bytesRemoved = (sizeBytes: number | undefined, bytes: number) => {
+    const object = {
+      ...aVMSnapshot().build(),
+      status: { removal: { ...removal, ...(sizeBytes ? { sizeBytes } : {}) } },
+    }
+    const seen = { object, claims: [], storage: { kind: 'ready' as const, storageID: 'here', retiredStorageIDs: [] } }
+    return statusWithProgress(seen, '/srv/snapshots/snap', bytes)
+  }
+
+  test('never exceeds the size found at the start, nor goes back', () => {
+    expect(bytesRemoved(10, 7).removal?.bytesRemoved).toBe(7)
+    expect(bytesRemoved(10, 70).removal?.bytesRemoved).toBe(10)
+    expect(bytesRemoved(10, 3).removal?.bytesRemoved).toBe(5)
+    expect(bytesRemoved(undefined, 70).removal?.bytesRemoved).toBe(70)
+  })
+
+  test('says that nothing has the name', () => {
+    expect(bytesRemoved(10, 7).conditions).toContainEqual(
+      expect.objectContaining({ type: 'Exists', status: 'False', reason: 'DirectoryAbsent' }),
+    )
   })
 })
 

@@ -1,11 +1,12 @@
 // What a purge does about entries that cannot be removed, and about files that are there again after their removal.
 import { execFileSync, spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, openSync, statSync, writeFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import type { Disk } from '../../src/snapshot/disk.ts'
+import type { Disk, PurgeProgress } from '../../src/snapshot/disk.ts'
 import { openDisk } from '../../src/snapshot/pool.ts'
 import { TestBaseDir } from '../support/base-dir.ts'
-import { canMount, Mounts, writeSmall } from '../support/mounts.ts'
+import { canMount, hasFuse, Mounts, writeSmall } from '../support/mounts.ts'
+import { until } from '../support/until.ts'
 
 let base: TestBaseDir
 let disk: Disk
@@ -14,20 +15,25 @@ let mounts: Mounts
 beforeEach(() => {
   base = new TestBaseDir()
   mounts = new Mounts()
-  disk = openDisk({
-    baseDir: base.path,
-    settleTimeMs: 0,
-    owner: 'test',
-    deadlineMs: 20_000,
-    onHint: () => {},
-    onUnwatched: () => {},
-  })
+  disk = open(base.path)
 })
 afterEach(async () => {
   await disk.close()
   mounts[Symbol.dispose]()
   base[Symbol.dispose]()
 })
+
+function open(baseDir: string, sliceMs?: number): Disk {
+  return openDisk({
+    baseDir,
+    settleTimeMs: 0,
+    owner: 'test',
+    deadlineMs: 20_000,
+    sliceMs,
+    onHint: () => {},
+    onUnwatched: () => {},
+  })
+}
 
 const later = () => process.hrtime.bigint() + 60_000_000_000n
 
@@ -71,4 +77,61 @@ describe.skipIf(!canMount)('an entry that cannot be removed', () => {
     expect(await disk.purge(target)).toMatchObject({ kind: 'removed' })
     expect(existsSync(at)).toBe(false)
   })
+})
+
+describe.skipIf(!hasFuse)('a file that is open on FUSE, which hides it instead of removing it', () => {
+  const blocks = Buffer.alloc(65_536, 1)
+  let served: string
+  let opened: number[]
+
+  beforeEach(async () => {
+    await disk.close()
+    served = `${base.root}/served`
+    mounts.fuse(served, base.path)
+    opened = []
+  })
+  afterEach(() => opened.splice(0).forEach(closeSync))
+
+  function write(files: number, held: number): void {
+    writeSmall(`${served}/snap`)
+    mkdirSync(`${served}/snap/sub`)
+    for (let file = 0; file < files; file++) writeFileSync(`${served}/snap/sub/f${file}`, blocks)
+    for (let file = 0; file < held; file++) opened.push(openSync(`${served}/snap/sub/f${file}`, 'r'))
+  }
+
+  test.each([
+    ['one', 5, 1, 200],
+    ['all of many, more than a slice gets through', 300, 300, 1],
+    ['some of many, more than a slice gets through', 300, 40, 1],
+  ])(
+    '%s: the purge ends with its name, counts nothing twice, and goes on when it is closed',
+    async (_, files, held, sliceMs) => {
+      write(files, held)
+      disk = open(served, sliceMs)
+      await disk.lock(base.storageID)
+      const { ino, birthtimeNs } = statSync(`${served}/snap`, { bigint: true })
+      const identity = { inode: String(ino), bornAt: String(birthtimeNs) }
+      const target = { uid: 'uid-1', name: 'snap', storageID: base.storageID, identity }
+      const report = await disk.inspect('snap', base.storageID)
+      const sizeBytes = report.kind === 'directory' ? report.allocatedBytes : 0
+      expect(await disk.stage(target, later())).toEqual({ kind: 'staged' })
+      await disk.bury(target)
+      const progress: PurgeProgress[] = []
+      for (let attempt = 0; attempt < 3; attempt++) {
+        const answer = await disk.purge(target, { onProgress: (seen) => void progress.push(seen) })
+        expect(answer).toMatchObject({ kind: 'blocked', code: 'FilesReappear' })
+        expect('message' in answer && answer.message).toMatch(
+          new RegExp(`^${served}/snap/sub/\\.fuse_hidden\\w+: is there again`),
+        )
+      }
+      expect(Math.max(0, ...progress.map(({ bytes }) => bytes))).toBeLessThanOrEqual(sizeBytes)
+      opened.splice(0).forEach(closeSync)
+      await until(
+        'it is removed',
+        () => disk.purge(target),
+        ({ kind }) => kind === 'removed',
+      )
+      expect(await disk.prove(target)).toEqual({ kind: 'gone' })
+    },
+  )
 })
