@@ -64,10 +64,17 @@ function rowOf({ buildID, file, allocatedBytes, apparentBytes, mappedBytes }: Di
   }
 }
 
-function rootfsOf({ baseTemplate, baseTemplatePresent }: RootfsSummary): NonNullable<SnapshotStatus['rootfs']> {
+function rootfsOf(rootfs: RootfsSummary): NonNullable<SnapshotStatus['rootfs']> {
+  const { baseTemplate, baseTemplatePresent, baseTemplateFile } = rootfs
   return {
     baseTemplate: cutText(baseTemplate, PATH_MAX_LENGTH),
     ...(baseTemplatePresent === undefined ? {} : { baseTemplatePresent }),
+    ...(baseTemplateFile === undefined
+      ? {}
+      : {
+          baseTemplateSizeBytes: boundedCount(baseTemplateFile.sizeBytes),
+          baseTemplateModifiedAt: baseTemplateFile.modifiedAtNs,
+        }),
   }
 }
 

@@ -1,10 +1,11 @@
 // What users see of one VMSnapshot: its conditions, and what goes with them. Pure; times of transition are stamped by `stampTransitions`.
 import { conditionOf, type Draft, type Verdict } from '../api/condition.ts'
 import type { Reason } from '../api/reasons.ts'
-import type { VMSnapshot, VMSnapshotStatus } from '../api/vmsnapshot.ts'
+import type { BaseTemplateStatus, VMSnapshot, VMSnapshotStatus } from '../api/vmsnapshot.ts'
 import { timestamp } from '../kube/object.ts'
 import type { FindingCode, findingCodes } from '../snapshot/findings.ts'
 import type { DirectoryReport, Finding, Identity, ProblemCode, Report } from '../snapshot/report.ts'
+import { baseTemplateOf, withBaseTemplate } from './base-template.ts'
 import { byAge, nameOf, relationOf } from './claims.ts'
 import { snapshotStatusOf } from './snapshot-status.ts'
 import type { StorageVerdict } from './storage.ts'
@@ -40,7 +41,8 @@ export function statusOf(seen: Seen, blocked: Blocked | undefined): StatusDraft 
   // Once seen on a disk, an object belongs to it: what another disk holds under its name is not its snapshot.
   const storageID = seenOn ?? (storage.kind === 'ready' ? storage.storageID : undefined)
   const exists = existsOf(report)
-  const restorable = restorableOf(report)
+  const restorable = restorableOf(report, object.status?.baseTemplate)
+  const baseTemplate = baseTemplateOf(report, object.status?.baseTemplate)
   const verdicts: Record<string, Verdict> = { Exists: exists, Restorable: restorable, Ready: readyOf(seen, restorable) }
   if (blocked !== undefined) verdicts.DeletionBlocked = verdict('True', blocked.reason, blocked.message)
   const { generation } = object.metadata
@@ -49,6 +51,7 @@ export function statusOf(seen: Seen, blocked: Blocked | undefined): StatusDraft 
     conditions: Object.entries(verdicts).map(([type, found]) => conditionOf(type, found, generation)),
     ...(storageID === undefined ? {} : { storageID }),
     ...(removal === undefined ? {} : { removal }),
+    ...(baseTemplate === undefined ? {} : { baseTemplate }),
     ...(report.kind === 'directory' ? { snapshot: snapshotStatusOf(report) } : {}),
   }
 }
@@ -63,15 +66,22 @@ function existsOf(report: Look): Verdict {
   return verdict('False', 'FilesMissing', `${report.path} lacks ${report.missing.join(', ')}`)
 }
 
-function restorableOf(report: Look): Verdict {
-  if (report.kind !== 'directory') return withoutDirectory(report)
+function restorableOf(look: Look, recorded: BaseTemplateStatus | undefined): Verdict {
+  if (look.kind !== 'directory') return withoutDirectory(look)
+  const report = withBaseTemplate(look, recorded)
   const worst = worstOf(report)
-  if (worst === undefined) return verdict('True', 'Restorable', 'whole, and unchanged for the settle time')
+  if (worst === undefined) return verdict('True', 'Restorable', wholeOf(report))
   return verdict(
     report.restorable === undefined ? 'Unknown' : 'False',
     findingReasons[worst.code as DecidingCode],
     worst.message,
   )
+}
+
+function wholeOf({ findings }: DirectoryReport): string {
+  const newer = findings.find(({ code }) => code === 'BaseTemplateNewer')
+  const whole = 'whole, and unchanged for the settle time'
+  return newer === undefined ? whole : `${whole}; warning: ${newer.message}`
 }
 
 function worstOf({ findings, restorable }: DirectoryReport): Finding | undefined {
@@ -131,6 +141,7 @@ const findingReasons: Readonly<Record<DecidingCode, Reason>> = {
   VMStateUnknown: 'VMStateUnknown',
   RootfsMetaDamaged: 'RootfsMetaDamaged',
   BaseTemplateMissing: 'BaseTemplateMissing',
+  BaseTemplateChanged: 'BaseTemplateChanged',
   BaseTemplateNotVisible: 'BaseTemplateNotVisible',
   BaseTemplateUnresolved: 'BaseTemplateUnresolved',
   FileUnreadable: 'FileUnreadable',

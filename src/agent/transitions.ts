@@ -51,6 +51,7 @@ const damages: readonly Reason[] = [
   'VMStateDamaged',
   'RootfsMetaDamaged',
   'BaseTemplateMissing',
+  'BaseTemplateChanged',
 ]
 /** The state of every snapshot that is being written, and a loss for one that was whole. */
 const losses: readonly Reason[] = ['FilesMissing', 'DirectoryAbsent', 'NotADirectory']

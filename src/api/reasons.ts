@@ -56,6 +56,12 @@ export const reasons = {
     'The base template that rootfs.meta names is not there.',
     'Restore the template: without it the CoW file is worthless.',
   ),
+  BaseTemplateChanged: text(
+    'Size or modification time of the base template differ from what they were when rootfs.cow was first seen with it; the message has both. ' +
+      'A CoW file is valid only over the exact bytes that it was made over: also a resize in place (resize2fs, truncate) makes it worthless.',
+    'Restore the image as it was, with its modification time (cp -p, rsync -t), or take the snapshot again. Where only the time changed (touch) and the bytes are surely the same, ' +
+      'set it back with touch -d and the time that the message names.',
+  ),
   BaseTemplateNotVisible: text(
     'The base template lies where the agent cannot see it.',
     'Mount the template below the base directory, or ignore Restorable for this snapshot.',

@@ -56,6 +56,12 @@ const u64 = (description: string) =>
     .max(20)
     .regex(/^[0-9]+$/)
     .describe(`${description} Unsigned 64-bit number as text.`)
+const nanoseconds = (description: string) =>
+  z
+    .string()
+    .max(24)
+    .regex(/^-?[0-9]+$/)
+    .describe(`${description}, in nanoseconds since 1970.`)
 const buildID = (description: string) => z.string().max(36).describe(description)
 const fileName = (description: string) => z.string().max(FILE_NAME_MAX_LENGTH).describe(description)
 const path = (description: string) => z.string().max(PATH_MAX_LENGTH).describe(description)
@@ -91,6 +97,8 @@ const rootfs = z.object({
     .boolean()
     .optional()
     .describe('Whether that file is there; not set where the agent cannot see its path.'),
+  baseTemplateSizeBytes: bytes('Its length now; status.baseTemplate has what was recorded.').optional(),
+  baseTemplateModifiedAt: nanoseconds('Its modification time now').optional(),
 })
 
 const vmState = z.object({
@@ -131,6 +139,18 @@ const snapshot = z.object({
   unreferenced: fileList('Diff files that no mapping names: space that nothing needs.'),
 })
 
+const baseTemplateRecord = z.object({
+  path: path('base_template of rootfs.meta at that time.'),
+  sizeBytes: bytes('Length of the base template.'),
+  modifiedAt: nanoseconds('Modification time of the base template'),
+  cowInode: z
+    .string()
+    .max(20)
+    .describe('Inode of rootfs.cow. A rootfs.cow with another inode or birth time is recorded anew.'),
+  cowBornAt: nanoseconds('Birth time of rootfs.cow, 0 where the file system keeps none'),
+  cowModifiedAt: nanoseconds('Modification time of rootfs.cow'),
+})
+
 const removal = z.object({
   token: z.string().max(36).describe('Fresh with each attempt: the agent goes on when its watch delivers it.'),
   inode: z
@@ -162,6 +182,11 @@ export const vmSnapshotStatus = z
       .optional()
       .describe('Identity of the base directory that this was seen on; see VMSnapshotNode.'),
     removal: removal.optional().describe('Progress of the removal, while the object is being deleted.'),
+    baseTemplate: baseTemplateRecord.optional().meta({
+      description:
+        'The base template that rootfs.cow was first seen with, both settled. A later difference of size or modification time makes Restorable False (BaseTemplateChanged). Kept while the directory cannot be read and while the node has no agent; recorded anew when rootfs.cow is another file.',
+      'x-kubernetes-map-type': 'atomic',
+    }),
     snapshot: snapshot.optional().meta({
       description: 'What the directory holds. Not set while it could not be read or is not there.',
       'x-kubernetes-map-type': 'atomic',
@@ -183,12 +208,17 @@ export type VMSnapshotSpec = z.infer<typeof vmSnapshotSpec>
 export type VMSnapshotStatus = z.infer<typeof vmSnapshotStatus>
 export type VMSnapshot = z.infer<typeof vmSnapshot>
 export type SnapshotStatus = z.infer<typeof snapshot>
+export type BaseTemplateStatus = z.infer<typeof baseTemplateRecord>
 export type RemovalStatus = z.infer<typeof removal>
 
 // What is only shown may be unknown to this version; what a removal goes by must be read as it stands.
 const readable = vmSnapshot.extend({
   status: vmSnapshotStatus
-    .extend({ conditions: conditionsField().catch(undefined), snapshot: snapshot.optional().catch(undefined) })
+    .extend({
+      conditions: conditionsField().catch(undefined),
+      baseTemplate: baseTemplateRecord.optional().catch(undefined),
+      snapshot: snapshot.optional().catch(undefined),
+    })
     .optional(),
 })
 

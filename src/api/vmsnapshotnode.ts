@@ -16,6 +16,9 @@ export const UNREADABLE_MAX_LENGTH = 600
 const storageID = (description: string) => z.string().max(36).optional().describe(description)
 const count = (description: string) => z.int().min(0).optional().meta({ format: 'int64', description })
 
+const usage =
+  'Their disk usage: blocks times 512, a file with several names (hard links) once. Extents that files share (reflinks) count for each of them, and what is mounted below the base directory counts too.'
+
 export const vmSnapshotNodeSpec = z
   .object({
     retireStorageID: storageID(
@@ -33,7 +36,13 @@ export const DIRECTORY_NAME_MAX_LENGTH = 515
 const unclaimedDirectory = z.object({
   snapshotName: z.string().max(DIRECTORY_NAME_MAX_LENGTH).describe('Directory below the base directory.'),
   size: z.string().max(16).describe('Disk usage, such as 1.2Gi.'),
-  allocatedBytes: z.int().min(0).meta({ format: 'int64', description: 'Disk usage: blocks times 512.' }),
+  allocatedBytes: z
+    .int()
+    .min(0)
+    .meta({
+      format: 'int64',
+      description: 'Disk usage: blocks times 512, a file with several names on the node once.',
+    }),
   format: z.enum(['Cow', 'Full']).optional().describe('Format, where the directory holds a snapshot.'),
   firstSeenAt: z.string().max(64).meta({ format: 'date-time', description: 'When the agent first saw it unclaimed.' }),
   formerOwner: z
@@ -79,9 +88,9 @@ export const vmSnapshotNodeStatus = z
     totalInodes: count('Inodes of the file system; 0 where it makes them as needed.'),
     availableInodes: count('Free inodes.'),
     claimedDirectories: count('Snapshot directories that a VMSnapshot names.'),
-    claimedBytes: count('Their disk usage.'),
+    claimedBytes: count(usage),
     unclaimedDirectories: count('Snapshot directories that no VMSnapshot names.'),
-    unclaimedBytes: count('Their disk usage.'),
+    unclaimedBytes: count(`${usage} Of a file with names in both, claimedBytes has it.`),
     unclaimedSize: z.string().max(16).optional().describe('The same for people, such as 1.2Gi.'),
     unclaimed: z
       .array(unclaimedDirectory)
@@ -97,7 +106,7 @@ export const vmSnapshotNodeStatus = z
       .optional()
       .meta({ description: 'The first of them, with the reason.', 'x-kubernetes-list-type': 'atomic' }),
     trashDirectories: count('Directories whose removal has begun and has not ended.'),
-    trashBytes: count('Their disk usage.'),
+    trashBytes: count(usage),
     oldestTrashAt: z
       .string()
       .max(64)

@@ -50,11 +50,11 @@ export function mustRelease(object: WatchedSnapshot): boolean {
 
 /**
  * What can still be said of an object whose node does not answer: nothing of its directory.
- * The disk that it was seen on, and what a removal recorded, stay: whoever applies a status drops what it leaves out.
+ * The disk that it was seen on, its base template and what a removal recorded stay: whoever applies a status drops what it leaves out.
  */
 function unknownStatus(object: WatchedSnapshot, reason: Reason, { message }: NodeVerdict): Draft<VMSnapshotStatus> {
   const { generation } = object.metadata
-  const { storageID, removal } = object.status ?? {}
+  const { storageID, removal, baseTemplate } = object.status ?? {}
   const unknown = { status: 'Unknown', reason, message } as const
   const ready = isDeleting(object)
     ? ({ status: 'False', reason: 'Deleting', message: 'being deleted' } as const)
@@ -70,5 +70,6 @@ function unknownStatus(object: WatchedSnapshot, reason: Reason, { message }: Nod
     conditions,
     ...(storageID === undefined ? {} : { storageID }),
     ...(removal === undefined ? {} : { removal }),
+    ...(baseTemplate === undefined ? {} : { baseTemplate }),
   }
 }

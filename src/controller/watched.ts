@@ -27,6 +27,7 @@ const watchedSnapshot = z.object({
     .pick({ observedGeneration: true, storageID: true, removal: true })
     .extend({
       conditions: conditionsField().catch(undefined),
+      baseTemplate: vmSnapshotStatus.shape.baseTemplate.catch(undefined),
       snapshot: z.object({ size: z.string().optional() }).optional().catch(undefined),
     })
     .optional(),

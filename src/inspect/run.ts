@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
 import { ConfigError, inspectConfig, inspectUsage } from '../config.ts'
 import { BaseDirectory } from '../snapshot/base-directory.ts'
+import { holdsSnapshot } from '../snapshot/discover.ts'
 import { decodeHeader, type Header, HeaderError } from '../snapshot/header.ts'
 import { inspectDirectory } from '../snapshot/inspect.ts'
 import { parseName } from '../snapshot/layout.ts'
@@ -67,7 +68,7 @@ async function showSome(base: BaseDirectory, config: Config, isSingle: boolean, 
   const names = (isSingle ? [basename(resolve(config.directory))] : config.names).map(checkedName)
   const totals = new Totals()
   const reports = await settled(config.settleTimeMs, (settling) =>
-    names.map((name) => inspectDirectory(base, name, { settling })),
+    names.map((name) => withHint(base, inspectDirectory(base, name, { settling }))),
   )
   for (const report of reports) totals.add(report)
   if (config.output === 'json') for (const report of reports) output.write(`${JSON.stringify(jsonOf(report))}\n`)
@@ -80,6 +81,27 @@ async function showSome(base: BaseDirectory, config: Config, isSingle: boolean, 
   }
   if (config.svg !== undefined) writePicture(base, names[0], config.svg)
   return totals
+}
+
+/** A base directory, or one between, has no snapshot file itself: what was meant is below. */
+function withHint(base: BaseDirectory, report: Report): Report {
+  if (report.kind !== 'directory' || report.exists || !isAbove(base, report.name)) return report
+  const hint = `no snapshot file is in ${report.path} itself; vmsnapshot inspect ${report.path} --all inspects every directory below it`
+  const findings = report.findings.map((found) =>
+    found.code === 'FilesMissing' ? { ...found, message: `${found.message}; ${hint}` } : found,
+  )
+  return { ...report, findings }
+}
+
+function isAbove(base: BaseDirectory, name: string): boolean {
+  try {
+    using directory = base.root.descend(name.split('/'))
+    const entries = directory?.entries() ?? []
+    return !holdsSnapshot(entries) && entries.some((entry) => entry.isDirectory())
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error
+    return false
+  }
 }
 
 /** Throws ConfigError for a name that could lead out of the base directory. */

@@ -15,6 +15,7 @@ export const findingCodes = {
   VMStateDamaged: 'error',
   RootfsMetaDamaged: 'error',
   BaseTemplateMissing: 'error',
+  BaseTemplateChanged: 'error',
   FileUnreadable: 'unknown',
   VMStateUnknown: 'unknown',
   BaseTemplateNotVisible: 'unknown',
@@ -26,6 +27,7 @@ export const findingCodes = {
   LegacyMemoryAmbiguous: 'warning',
   DiffFilesUnreferenced: 'warning',
   RootfsMixed: 'warning',
+  BaseTemplateNewer: 'warning',
   HeaderFormatUnusual: 'warning',
   BlockSizeUnusual: 'warning',
   MappingsNotContiguous: 'warning',
@@ -55,7 +57,7 @@ export function findingsOf(facts: Facts): readonly Finding[] {
     found.push(finding('MemoryBeingSaved', `${MEM_RAW_FILE} is there while memory is being saved, or after a crash`))
   if (!facts.isSettled) found.push(finding('StillChanging', 'not yet seen unchanged for the settle time'))
   found.push(...facts.headerRemarks.map(({ code, message }) => finding(code, message)))
-  found.push(...ownBuildFindings(facts), ...leftovers(facts))
+  found.push(...ownBuildFindings(facts), ...leftovers(facts), ...newerTemplate(facts))
   return found
 }
 
@@ -151,6 +153,14 @@ function notAFile(name: string, types: Facts['types']): string {
 function damageOf(rootfs: FileVerdict<unknown>): readonly Finding[] {
   if (rootfs.kind === 'damaged') return [finding('RootfsMetaDamaged', rootfs.message)]
   return rootfs.kind === 'unreadable' ? [finding('FileUnreadable', rootfs.problem.message)] : []
+}
+
+/** The CoW file was made over an image that was there before it: one that is younger may be another. */
+function newerTemplate({ rootfs, cowFile, cow, template }: Facts): readonly Finding[] {
+  if (!cow || template || cowFile === undefined || rootfs.kind !== 'ok') return []
+  const { baseTemplate, baseTemplateFile } = rootfs.value
+  if (baseTemplateFile === undefined || BigInt(baseTemplateFile.modifiedAtNs) <= BigInt(cowFile.modifiedAt)) return []
+  return [finding('BaseTemplateNewer', `the base template ${baseTemplate} was modified after ${ROOTFS_COW_FILE}`)]
 }
 
 function leftovers({ diffFiles, unreferenced, template, cow }: Facts): readonly Finding[] {

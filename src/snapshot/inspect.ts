@@ -13,6 +13,7 @@ import {
   MEM_RAW_FILE,
   missingIn,
   parseName,
+  ROOTFS_COW_FILE,
   ROOTFS_META_FILE,
   resolveDiffFiles,
   SNAP_FILE,
@@ -20,7 +21,7 @@ import {
 import { type Entries, type Listing, list, TooManyEntries } from './listing.ts'
 import type { LookCache } from './look-cache.ts'
 import { errnoOf, problemOf } from './problem.ts'
-import type { DiffFiles, DirectoryReport, FileType, FileVerdict, Report, RootfsSummary } from './report.ts'
+import type { CowFile, DiffFiles, DirectoryReport, FileType, FileVerdict, Report, RootfsSummary } from './report.ts'
 import type { Settling, Sight } from './settling.ts'
 import type { Shares } from './shares.ts'
 import { Trash } from './trash.ts'
@@ -135,6 +136,7 @@ function describe(
     header,
     diffFiles,
     rootfs,
+    cowFile: cowFileIn(directory, types),
     vmState: cached(reads, SNAP_FILE, () => vmStateOf(directory), isVerdict),
     missing: missingIn(types),
     unreferenced: unreferencedIn(types, shares),
@@ -173,6 +175,12 @@ function isVerdict({ kind }: FileVerdict<unknown>): boolean {
 
 function isKnown({ verdict }: HeaderLook): boolean {
   return isVerdict(verdict)
+}
+
+function cowFileIn(directory: Directory, types: ReadonlyMap<string, FileType>): CowFile | undefined {
+  const stat = types.has(ROOTFS_COW_FILE) ? directory.statOf(ROOTFS_COW_FILE) : undefined
+  if (stat === undefined) return undefined
+  return { inode: String(stat.ino), bornAt: String(stat.birthtimeNs), modifiedAt: String(stat.mtimeNs) }
 }
 
 interface Reads {

@@ -2,6 +2,7 @@
 // directory between two of them, so that whatever else the disk is asked for gets its turn. Each file counts once, for the innermost
 // snapshot directory around it. Names that are no UTF-8 are passed over: no VMSnapshot could claim them. A directory that cannot be read is told of,
 // and hides nothing but itself.
+import type { BigIntStats } from 'node:fs'
 import type { BaseDirectory } from './base-directory.ts'
 import { type Directory, type Entry, fileTypeOf, textOfName } from './descriptor.ts'
 import { directoriesAmong, holdsSnapshot, NAME_DEPTH, nameOf, type Place } from './discover.ts'
@@ -20,7 +21,21 @@ const ofProcess = ['EMFILE', 'ENFILE', 'ENOMEM']
 /** What bytes are counted for. */
 interface Heap {
   bytes: number
+  /** a file that has names in several is counted for the highest */
+  readonly rank: number
 }
+
+const ranks = { trash: 0, unclaimed: 1, claimed: 2 } as const
+
+/** A file with several names: what it counts for so far, and how many names have not been met. */
+interface LinkedFile {
+  heap: Heap
+  readonly bytes: number
+  namesLeft: number
+}
+
+/** More files with names still to be met are counted at each name. */
+const linkedFilesKept = 100_000
 
 interface Found extends Heap {
   readonly name: string
@@ -47,7 +62,9 @@ export class InventoryWalk {
   readonly #steps: Step[] = [{ place: [], heap: undefined }]
   readonly #claimed: Found[] = []
   readonly #unclaimed: Found[] = []
-  readonly #trash: Heap = { bytes: 0 }
+  readonly #trash: Heap = { bytes: 0, rank: ranks.trash }
+  /** by device and inode */
+  readonly #linked = new Map<string, LinkedFile>()
   /** of each entry when it began; undefined where that is not on record */
   readonly #trashEntries: (number | undefined)[] = []
   /** by name, why */
@@ -86,7 +103,7 @@ export class InventoryWalk {
     const inner = isNamed && holdsSnapshot(entries) ? this.#found(place, entries) : heap
     const isTrash = heap === this.#trash && place.length === 2
     if (isTrash) this.#countTrash(directory, entries)
-    else if (inner !== undefined) inner.bytes += bytesOf(directory, entries)
+    else if (inner !== undefined) this.#count(directory, entries, inner)
     // Below the levels of names only what is counted for somebody is of interest.
     if (place.length < NAME_DEPTH || (inner !== undefined && place.length < maxDepth)) {
       for (const name of directoriesAmong(entries)) this.#steps.push({ place: [...place, name], heap: inner })
@@ -102,10 +119,41 @@ export class InventoryWalk {
   #found(place: Place, entries: readonly Entry[]): Found {
     const types = new Map<string, FileType>(entries.map((entry) => [textOfName(entry.name), fileTypeOf(entry)]))
     const format = hasCowIn(types) ? 'Cow' : isTemplateIn(types) ? 'Full' : undefined
-    const found: Found = { name: nameOf(place), format, bytes: 0 }
-    const list = this.#options.claimed.has(found.name) ? this.#claimed : this.#unclaimed
+    const name = nameOf(place)
+    const isClaimed = this.#options.claimed.has(name)
+    const found: Found = { name, format, bytes: 0, rank: isClaimed ? ranks.claimed : ranks.unclaimed }
+    const list = isClaimed ? this.#claimed : this.#unclaimed
     list.push(found)
     return found
+  }
+
+  #count(directory: Directory, entries: readonly Entry[], heap: Heap): void {
+    for (const entry of entries) {
+      if (entry.isDirectory()) continue
+      const stat = directory.sizeOf(entry.name)
+      if (stat === undefined) continue
+      if (stat.nlink > 1) this.#countLinked(directory.statOf(entry.name), heap)
+      else heap.bytes += stat.blocks * 512
+    }
+  }
+
+  /** Once for all of its names. Inode numbers are exact only as bigints. */
+  #countLinked(stat: BigIntStats | undefined, heap: Heap): void {
+    if (stat === undefined) return
+    const key = `${stat.dev} ${stat.ino}`
+    const bytes = Number(stat.blocks) * 512
+    const file = this.#linked.get(key)
+    if (file === undefined) {
+      heap.bytes += bytes
+      if (this.#linked.size < linkedFilesKept) this.#linked.set(key, { heap, bytes, namesLeft: Number(stat.nlink) - 1 })
+      return
+    }
+    if (heap.rank > file.heap.rank) {
+      file.heap.bytes -= file.bytes
+      heap.bytes += file.bytes
+      file.heap = heap
+    }
+    if (--file.namesLeft <= 0) this.#linked.delete(key)
   }
 
   #result(): Inventory {
@@ -141,12 +189,4 @@ export class InventoryWalk {
 
 function totalOf(found: readonly Found[]): { directories: number; bytes: number } {
   return { directories: found.length, bytes: found.reduce((sum, { bytes }) => sum + bytes, 0) }
-}
-
-function bytesOf(directory: Directory, entries: readonly Entry[]): number {
-  let bytes = 0
-  for (const entry of entries) {
-    if (!entry.isDirectory()) bytes += (directory.sizeOf(entry.name)?.blocks ?? 0) * 512
-  }
-  return bytes
 }

@@ -94,6 +94,15 @@ export interface RootfsSummary {
   readonly baseTemplateProblem?: Problem
 }
 
+/** Which rootfs.cow it is. Decimal text. */
+export interface CowFile {
+  readonly inode: string
+  /** birth time in nanoseconds since 1970; '0' where the file system keeps none */
+  readonly bornAt: string
+  /** mtime in nanoseconds since 1970 */
+  readonly modifiedAt: string
+}
+
 /** A fact that makes a directory not restorable (`error`), not yet (`pending`), undecidable (`unknown`) or merely odd (`warning`). */
 export interface Finding {
   readonly code: FindingCode
@@ -119,6 +128,8 @@ export interface DirectoryReport {
   readonly header: FileVerdict<HeaderSummary>
   readonly diffFiles: DiffFiles | undefined
   readonly rootfs: FileVerdict<RootfsSummary>
+  /** undefined: there is no rootfs.cow */
+  readonly cowFile?: CowFile | undefined
   readonly vmState: FileVerdict<VMStateSummary>
   /** files that should be there and are not, by name */
   readonly missing: readonly string[]

@@ -38,7 +38,7 @@ export const metrics = {
   vmsnapshot_directory_bytes: {
     type: 'gauge',
     only: 'agent',
-    help: 'Their disk usage: blocks times 512.',
+    help: 'Their disk usage: blocks times 512, a file with several names once.',
     labels: { kind: ['claimed', 'unclaimed', 'trash'] },
     query: 'topk(5, vmsnapshot_directory_bytes{kind="unclaimed"})',
   },

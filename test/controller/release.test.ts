@@ -6,7 +6,15 @@ import { aChild, aVMSnapshotSet } from '../support/fleet-builders.ts'
 
 const set = aVMSnapshotSet().build()
 const removal = { token: 't', inode: '7', bornAt: '8', startedAt: '2026-01-01T00:00:00Z', bytesRemoved: 0 }
-const living = aChild(set).withStatus({ storageID: 'disk-1', removal })
+const baseTemplate = {
+  path: '/srv/snapshots/minimal/rootfs.ext4',
+  sizeBytes: 1,
+  modifiedAt: '2',
+  cowInode: '3',
+  cowBornAt: '4',
+  cowModifiedAt: '5',
+}
+const living = aChild(set).withStatus({ storageID: 'disk-1', removal, baseTemplate })
 const verdicts: Readonly<Record<string, NodeVerdict>> = {
   ready: { state: 'ready', reason: 'AgentReady', message: 'm', isSettled: true },
   notReady: { state: 'notReady', reason: 'AgentNotReady', message: 'm', isSettled: true },
@@ -71,9 +79,12 @@ describe('decideStranded()', () => {
     expect(told(seen('gone', { object: living.deleting().unheld().build() }))).toEqual([])
   })
 
-  test('keeps what a returning agent goes by: the disk and what a removal recorded', () => {
+  test('keeps what a returning agent goes by: the disk, the base template and what a removal recorded', () => {
     const [effect] = decideStranded(seen('missing'))
-    expect(effect).toMatchObject({ kind: 'mark', status: { observedGeneration: 1, storageID: 'disk-1', removal } })
+    expect(effect).toMatchObject({
+      kind: 'mark',
+      status: { observedGeneration: 1, storageID: 'disk-1', removal, baseTemplate },
+    })
     expect(effect?.kind === 'mark' && Object.keys(effect.status)).not.toContain('snapshot')
   })
 

@@ -49,6 +49,19 @@ describe('inspect', () => {
     expect(inspect(root, 'not-a-directory').stdout).toContain('NotADirectory (file)')
   })
 
+  test.each([
+    ['the base directory', [root]],
+    ['a directory between', [join(root, 'group')]],
+    ['a directory between, by its name', [root, 'group']],
+  ])('of %s names the command that shows what is below', (_, args) => {
+    const path = join(...args)
+    const { code, stdout } = inspect(...args)
+    expect(code).toBe(1)
+    expect(stdout).toContain(`vmsnapshot inspect ${path} --all`)
+    expect(json(...args)[0].reasons[0].message).toContain(`no snapshot file is in ${path} itself`)
+    expect(inspect(join(root, 'broken')).stdout).not.toContain('--all')
+  })
+
   test('of all gives totals and what depends on what', () => {
     const { code, stdout } = inspect(root, '--all', '-o', 'wide')
     expect(code).toBe(1)
@@ -189,8 +202,8 @@ describe('inspect', () => {
     const [report] = json(at, name)
     expect(report).toMatchObject({
       exists: true,
-      restorable: null,
-      reasons: [{ code: 'BaseTemplateNotVisible' }],
+      restorable: false,
+      reasons: [{ code: 'BaseTemplateMissing' }],
       vmState: { vmm: 'firecracker', version: '10.0.0', architecture: 'x86_64', checksum: 'valid' },
       header: {
         sizeBytes: String(facts.size),

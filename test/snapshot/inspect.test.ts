@@ -8,6 +8,7 @@ import {
   statSync,
   symlinkSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -151,6 +152,15 @@ describe('inspectDirectory()', () => {
     expect(codes(directory())).toEqual([])
     truncateSync(`${at}/memfile.${buildIDOf('snap', 1)}`, 4 * 1024 * 1024)
     expect(directory()).toMatchObject({ restorable: true, findings: [{ code: 'DiffFileSizeUnusual' }] })
+  })
+
+  test('warns of a base template that is younger than rootfs.cow', () => {
+    const baseTemplate = writeTemplate(disk.path)
+    const at = writeSnapshot(disk.path, 'snap', { baseTemplate })
+    expect(directory().cowFile?.inode).toBe(String(statSync(`${at}/rootfs.cow`).ino))
+    utimesSync(`${at}/rootfs.cow`, 1, 1)
+    expect(codes(directory())).toEqual(['BaseTemplateNewer'])
+    expect(directory().restorable).toBe(true)
   })
 
   test('does not judge what it cannot see or does not know', () => {

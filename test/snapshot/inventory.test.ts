@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { linkSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Disk, Inventory } from '../../src/snapshot/disk.ts'
 import { InventoryWalk } from '../../src/snapshot/inventory.ts'
@@ -68,6 +68,28 @@ describe('an inventory', () => {
       outer: allocated('outer') - inner,
       'outer/a/inner': inner,
     })
+  })
+
+  test('counts a file with several names once, for the claimed directory that has one of them', async () => {
+    for (const name of ['a-unclaimed', 'm-claimed', 'z-unclaimed']) writeSnapshot(base.path, name)
+    const before = await inventory(['m-claimed'])
+    writeFileSync(base.at('a-unclaimed', 'memfile.linked'), Buffer.alloc(1024 * 1024))
+    const bytes = statSync(base.at('a-unclaimed', 'memfile.linked')).blocks * 512
+    linkSync(base.at('a-unclaimed', 'memfile.linked'), base.at('a-unclaimed', 'memfile.again'))
+    const once = await inventory(['m-claimed'])
+    expect(once.unclaimed.bytes).toBe(before.unclaimed.bytes + bytes)
+    expect(once.claimed.bytes).toBe(before.claimed.bytes)
+    for (const name of ['m-claimed', 'z-unclaimed']) {
+      linkSync(base.at('a-unclaimed', 'memfile.linked'), base.at(name, 'memfile.linked'))
+    }
+    const shared = await inventory(['m-claimed'])
+    expect(shared.claimed.bytes).toBe(before.claimed.bytes + bytes)
+    expect(shared.unclaimed.bytes).toBe(before.unclaimed.bytes)
+    const target = base.target('z-unclaimed')
+    await disk.lock(base.storageID)
+    await disk.stage(target, process.hrtime.bigint() + 10_000_000_000n)
+    const staged = await inventory()
+    expect(staged.trash.bytes + staged.unclaimed.bytes).toBe(before.claimed.bytes + before.unclaimed.bytes + bytes)
   })
 
   test('leaves out what is no snapshot, what is hidden and what no VMSnapshot could name', async () => {
