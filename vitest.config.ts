@@ -3,6 +3,25 @@ import { configDefaults, defineConfig } from 'vitest/config'
 const integration = 'test/integration/**/*.test.ts'
 /** Long: run by `npm run nightly`, not by the test command. */
 const nightly = 'test/nightly/**/*.test.ts'
+/** Tests of the gate that nightly runs longer. */
+const longer = {
+  files: [
+    'test/integration/model.test.ts',
+    'test/integration/fleet-model.test.ts',
+    'test/integration/crash.test.ts',
+    'test/snapshot/killed.test.ts',
+    'test/snapshot/attack.test.ts',
+    'test/snapshot/header.test.ts',
+  ],
+  env: {
+    MODEL_SEEDS: '2,3,4,5,6,7,8,9,10',
+    FLEET_SEEDS: '2,3,4,5,6,7,8,9,10',
+    CRASH_ROUNDS: '50',
+    KILL_ROUNDS: '200',
+    ATTACK_ROUNDS: '3000',
+    FUZZ_SECONDS: '60',
+  },
+}
 /** With TEST_SEED, property tests draw the same values again. */
 const setupFiles = ['test/support/seed.ts']
 
@@ -37,7 +56,8 @@ export default defineConfig({
       {
         test: {
           name: 'nightly',
-          include: [nightly],
+          include: [nightly, ...longer.files],
+          env: longer.env,
           setupFiles,
           globalSetup: ['test/controlplane/global-setup.ts'],
           testTimeout: 120_000,

@@ -42,7 +42,7 @@ export async function runFile(root: string, file: string, times: number): Promis
 /** Resolves to the exit code, or to undefined where a signal ended the process. */
 function runOnce(root: string, file: string, seed: number, log: string): Promise<number | undefined> {
   const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs')
-  const child = spawn(process.execPath, [vitest, 'run', file], {
+  const child = spawn(process.execPath, [vitest, 'run', ...projectsOf(file), file], {
     cwd: root,
     env: { ...process.env, TEST_SEED: String(seed) },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -54,6 +54,11 @@ function runOnce(root: string, file: string, seed: number, log: string): Promise
     child.once('error', reject)
     child.once('close', (exitCode) => output.end(() => resolve(exitCode ?? undefined)))
   })
+}
+
+/** Nightly runs some files of the gate too, with more rounds. */
+function projectsOf(file: string): readonly string[] {
+  return file.includes('test/nightly/') ? ['--project', 'nightly'] : ['--project', 'unit', '--project', 'integration']
 }
 
 export function lineOf({ file, times, failures, slowestMs, firstSeed }: FileRuns): string {

@@ -4,7 +4,24 @@
 // person's Retain, nor to what is being deleted; I8 it adopts only what its set would have made and nobody owns, and no set goes before its copies;
 // I9 it makes a copy only for a set that stands and selects the node. Whoever leads no more, because it was stopped for longer than its term, is no excuse.
 // I4 at rest every set has its copies and says so, what is deleted is gone or says why it waits.
-// Another run by hand, a failed one again: FLEET_SEEDS=7,8 MODEL_STORMS=12 MODEL_OPERATIONS=120. MODEL_KEEP=1 keeps journal, logs and audit log.
-import { describeFleetRuns } from '../model/fleet/runs.ts'
+// `npm run nightly` runs more seeds. Another run by hand, a failed one again: FLEET_SEEDS=7,8 MODEL_STORMS=12 MODEL_OPERATIONS=120. MODEL_KEEP=1 keeps journal, logs and audit log.
+import { begin } from '../model/fleet/begin.ts'
+import { FleetWorld } from '../model/fleet/fleet-world.ts'
+import { kinds } from '../model/fleet/operations/all.ts'
+import { comeToRest, endEverything } from '../model/fleet/rest.ts'
+import { describeRuns } from '../model/runs.ts'
 
-describeFleetRuns('1')
+describeRuns({
+  title: 'a fleet under random operations',
+  name: 'fleet',
+  seeds: '1',
+  seedsVariable: 'FLEET_SEEDS',
+  operationsPerStorm: 40,
+  slowness: 3,
+  timeoutMs: { seed: 180_000, storm: 300_000 },
+  open: (options) => FleetWorld.open(options),
+  kinds,
+  begin,
+  comeToRest,
+  end: endEverything,
+})

@@ -1,5 +1,5 @@
 // A removal whose process is killed at a random moment: under its name the directory is whole or gone, and the next start puts the rest in order.
-// More by hand: KILL_ROUNDS=500.
+// `npm run nightly` runs more.
 import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -9,7 +9,7 @@ import { recover } from '../../src/snapshot/recover.ts'
 import { TestBaseDir } from '../support/base-dir.ts'
 import { sampleSnapfile } from '../support/sample-snapshots.ts'
 
-const rounds = Number(process.env.KILL_ROUNDS ?? 25)
+const rounds = Number(process.env.KILL_ROUNDS ?? 10)
 
 /** How many at a time, of how many files, and after which time at most the process is killed, which is about when they would have ended. */
 test.each([

@@ -1,5 +1,5 @@
 // A temporary base directory for tests of the disk room, marked, and everything that is done to it.
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { BaseDirectory, storageOf } from '../../src/snapshot/base-directory.ts'
@@ -44,10 +44,11 @@ export class TestBaseDir {
     return { uid, name, storageID: this.storageID, identity: { inode: String(ino), bornAt: String(birthtimeNs) } }
   }
 
+  /** Empty also before the first removal has made the directory. */
   get trash(): readonly string[] {
-    return readdirSync(this.at('.vmsnapshot', 'trash'))
-      .filter((name) => name !== '.reserve')
-      .sort()
+    const path = this.at('.vmsnapshot', 'trash')
+    const names = existsSync(path) ? readdirSync(path) : []
+    return names.filter((name) => name !== '.reserve').sort()
   }
 
   get marker(): string {
