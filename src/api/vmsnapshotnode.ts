@@ -36,13 +36,10 @@ export const DIRECTORY_NAME_MAX_LENGTH = 515
 const unclaimedDirectory = z.object({
   snapshotName: z.string().max(DIRECTORY_NAME_MAX_LENGTH).describe('Directory below the base directory.'),
   size: z.string().max(16).describe('Disk usage, such as 1.2Gi.'),
-  allocatedBytes: z
-    .int()
-    .min(0)
-    .meta({
-      format: 'int64',
-      description: 'Disk usage: blocks times 512, a file with several names on the node once.',
-    }),
+  allocatedBytes: z.int().min(0).meta({
+    format: 'int64',
+    description: 'Disk usage: blocks times 512, a file with several names on the node once.',
+  }),
   format: z.enum(['Cow', 'Full']).optional().describe('Format, where the directory holds a snapshot.'),
   firstSeenAt: z.string().max(64).meta({ format: 'date-time', description: 'When the agent first saw it unclaimed.' }),
   formerOwner: z

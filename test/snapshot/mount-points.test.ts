@@ -1,6 +1,7 @@
 // Mount points in a directory that is to be removed: bind mounts of the same disk, of files, stacked, under odd names, over the directory itself, and
 // made at every moment of a removal. What is mounted there stays; the removal names the mount point and goes on after umount.
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Disk, RemovalTarget } from '../../src/snapshot/disk.ts'
@@ -153,6 +154,18 @@ describe.skipIf(!canMount)('before the rename', () => {
     bind(base.at('snap'), `${base.root}/view`)
     await removeWhole(target)
     await removeWhole(onDisk2)
+    expectPreciousWhole()
+  })
+
+  test('a mount in another mount namespace does not block it, and what is mounted there stays', async () => {
+    const target = snapshot()
+    mkdirSync(base.at('snap/mnt'))
+    const script = `mount --bind ${precious} ${base.at('snap/mnt')} && echo mounted && read -r _`
+    const elsewhere = spawn('unshare', ['--mount', '--propagation', 'private', 'sh', '-c', script])
+    await once(elsewhere.stdout, 'data')
+    await removeWhole(target)
+    elsewhere.stdin.end('\n')
+    await once(elsewhere, 'close')
     expectPreciousWhole()
   })
 
