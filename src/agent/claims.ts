@@ -1,5 +1,7 @@
 // Which objects of a node lay claim to which directory, and whose turn it is. Pure.
-import type { VMSnapshot } from '../api/vmsnapshot.ts'
+import { partOf } from '../api/layers.ts'
+import { snapshotName, type VMSnapshot } from '../api/vmsnapshot.ts'
+import type { UnreadableObject } from '../kube/object.ts'
 
 /** Where another directory name lies, seen from `name`. Both are parsed names: segments joined by single slashes. */
 export type Relation = 'same' | 'below' | 'above' | 'apart'
@@ -39,4 +41,18 @@ function compare(a = '', b = ''): number {
 
 export function nameOf({ metadata }: VMSnapshot): string {
   return `VMSnapshot ${metadata.namespace}/${metadata.name}`
+}
+
+/**
+ * The first object that cannot be read and may claim the directory, or one inside it: its name for it is known, or could be any.
+ * While there is one nothing of the directory is removed.
+ */
+export function unreadableClaimOf(
+  unreadable: readonly UnreadableObject[],
+  directory: string,
+): UnreadableObject | undefined {
+  return unreadable.find(({ value }) => {
+    const claimed = snapshotName.safeParse(partOf(value, 'spec', 'snapshotName'))
+    return !claimed.success || ['same', 'below'].includes(relationOf(claimed.data, directory))
+  })
 }

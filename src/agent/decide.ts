@@ -1,12 +1,22 @@
 // What to do about one VMSnapshot: everything observed in, an ordered list of effects out. Pure: no promises, no clock, no randomness.
 // What frees a finalizer and what may be removed is decided here and nowhere else; the protocol is the one of docs/removal.md.
 import { DIRECTORY_FINALIZER } from '../api/group.ts'
+import { unparsedAt } from '../api/layers.ts'
 import type { VMSnapshot } from '../api/vmsnapshot.ts'
-import { semanticallyEqual } from '../kube/object.ts'
+import { semanticallyEqual, type UnreadableObject } from '../kube/object.ts'
 import type { DiskBlock, Failed } from '../snapshot/disk.ts'
 import type { Identity } from '../snapshot/report.ts'
 import { byAge, nameOf, relationOf } from './claims.ts'
-import { type Blocked, blocked, type Look, problemReason, type StatusDraft, statusOf } from './status.ts'
+import {
+  type Blocked,
+  blocked,
+  hasUnparsedStatus,
+  type Look,
+  problemReason,
+  removalPartUnread,
+  type StatusDraft,
+  statusOf,
+} from './status.ts'
 import { belongingOf, elsewhere, type StorageVerdict } from './storage.ts'
 
 /** The VMSnapshotSet that controls the object, read live. `unknown`: there was no answer. */
@@ -43,6 +53,8 @@ export interface Observed {
   /** the watch has delivered this process's own barrier write of this object, within the last seconds */
   readonly barrierPassed: boolean
   readonly allowRemoval: boolean
+  /** an object of this node that cannot be read and may claim the directory */
+  readonly unreadableClaim?: UnreadableObject | undefined
 }
 
 export type Effect =
@@ -105,13 +117,31 @@ export function recordedIdentity({ object, report }: Observed): Identity | undef
 }
 
 function statusEffects(observed: Observed, blocked: Blocked | undefined): readonly Effect[] {
+  const { object } = observed
+  // Of a status that is none of ours to repair nothing is known: neither which disk nor which removal it stood for.
+  if (unparsedAt(object, 'status')?.where === 'status') return []
   const status = statusOf(observed, blocked)
-  return semanticallyEqual(status, observed.object.status ?? {}) ? [] : [{ kind: 'writeStatus', status }]
+  const isWritten = semanticallyEqual(status, object.status ?? {}) && !hasUnparsedStatus(object)
+  return isWritten ? [] : [{ kind: 'writeStatus', status }]
 }
 
-/** Every rule in the order of the protocol: storage, the object itself, other claims, owner, definitions, base directory, disk, the last attempt. */
+/**
+ * Every rule in the order of the protocol: storage, the object itself, whether all of it can be read, other claims, owner, definitions, base
+ * directory, disk, the last attempt.
+ */
 export function permissionOf(observed: Observed): Permission {
-  const rules = [byStorage, byPolicy, byForeignFinalizer, byClaims, byOwner, byDefinitions, byBase, byDisk, byRefusal]
+  const rules = [
+    byStorage,
+    byPolicy,
+    byReadable,
+    byForeignFinalizer,
+    byClaims,
+    byOwner,
+    byDefinitions,
+    byBase,
+    byDisk,
+    byRefusal,
+  ]
   for (const rule of rules) {
     const answer = rule(observed)
     if (answer !== undefined) return answer
@@ -135,6 +165,21 @@ const byStorage: Rule = ({ object, storage }) => {
 
 const byPolicy: Rule = ({ object, allowRemoval }) =>
   object.spec.deletionPolicy === 'Retain' || !allowRemoval ? { kind: 'retain' } : undefined
+
+/** What a removal goes by is read as it stands or not at all. */
+const byReadable: Rule = ({ object, unreadableClaim }) => {
+  const part = removalPartUnread(object)
+  if (part !== undefined) {
+    return blocked(
+      'ObjectUnreadable',
+      `${part.where} of this object cannot be read (${part.why}): correct or remove it`,
+    )
+  }
+  if (unreadableClaim === undefined) return undefined
+  const { metadata, unreadable } = unreadableClaim
+  const name = `VMSnapshot ${metadata.namespace}/${metadata.name}`
+  return blocked('ObjectUnreadable', `${name} may claim this directory and cannot be read (${unreadable}): correct it`)
+}
 
 const byForeignFinalizer: Rule = ({ object }) => foreignBlock(foreignFinalizers(object), 'this object')
 

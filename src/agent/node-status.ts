@@ -1,5 +1,6 @@
 // Status of the node's VMSnapshotNode: the base directory's identity, its size, what lies there, and whether it can be used. Pure.
 import { conditionOf, type Draft } from '../api/condition.ts'
+import { unparsedAt } from '../api/layers.ts'
 import { boundedCount, formatBytes } from '../api/quantity.ts'
 import { cutText } from '../api/text.ts'
 import { PATH_MAX_LENGTH } from '../api/vmsnapshot.ts'
@@ -40,6 +41,7 @@ export function nodeStatusOf(seen: NodeObserved): NodeStatusDraft {
   return {
     ...(verdict.kind === 'ready' ? diskPartOf(seen, verdict, recorded) : recorded),
     ...(retired.length === 0 ? {} : { retiredStorageIDs: [...retired] }),
+    ...asItStands(node),
     baseDirectory: cutText(baseDir, PATH_MAX_LENGTH),
     agentVersion: agent.version,
     ...(agent.nodeUID === undefined ? {} : { nodeUID: agent.nodeUID }),
@@ -66,10 +68,19 @@ function abandonedOn(storageID: string, abandoned: readonly AbandonedDirectory[]
   return abandoned.filter((entry) => (entry.storageID ?? storageID) === storageID)
 }
 
+/** The record of the disk, where it cannot be read: written back unchanged, until a person corrects it. */
+function asItStands({ unparsed = [] }: VMSnapshotNode): Partial<VMSnapshotNodeStatus> {
+  const kept = unparsed.flatMap(({ where, value }) => {
+    const name = ['storageID', 'retiredStorageIDs'].find((field) => where === `status.${field}`)
+    return name === undefined ? [] : [[name, value]]
+  })
+  return Object.fromEntries(kept)
+}
+
 function storageReady({ node, verdict, storage, baseDir, nameTaken }: NodeObserved) {
   const { generation } = node.metadata
   if (verdict.kind !== 'ready') return conditionOf('StorageReady', { ...verdict, status: 'Unknown' }, generation)
-  const remarks = `${mountRemark(storage)}${lockRemark(verdict)}${blockRemark(verdict)}${trashRemark(nameTaken)}`
+  const remarks = `${mountRemark(storage)}${lockRemark(verdict)}${blockRemark(verdict)}${specRemark(node)}${trashRemark(nameTaken)}`
   const message = `${baseDir} is storage ${verdict.storageID}${remarks}`
   return conditionOf('StorageReady', { status: 'True', reason: 'StorageReady', message }, generation)
 }
@@ -86,6 +97,12 @@ function lockRemark({ unlocked }: StorageVerdict & { kind: 'ready' }): string {
 
 function blockRemark({ removalsBlocked }: StorageVerdict & { kind: 'ready' }): string {
   return removalsBlocked === undefined ? '' : `; nothing is removed: ${removalsBlocked.message}`
+}
+
+/** A person's word that cannot be read is none. */
+function specRemark(node: VMSnapshotNode): string {
+  const part = unparsedAt(node, 'spec')
+  return part === undefined ? '' : `; spec of the VMSnapshotNode cannot be read: ${part.why}`
 }
 
 /** A directory that was about to be removed and goes back, as soon as nothing else has its name. */

@@ -1,13 +1,16 @@
 // Everything that a decision about one VMSnapshot needs to know, gathered fresh: store, disk and, where a removal depends on it, live reads.
 import { GROUP, SET_FINALIZER } from '../api/group.ts'
+import { unparsedAt } from '../api/layers.ts'
 import type { OwnerReference } from '../api/metadata.ts'
 import type { VMSnapshot } from '../api/vmsnapshot.ts'
 import type { VMSnapshotSet } from '../api/vmsnapshotset.ts'
 import type { APIError } from '../kube/connection.ts'
 import type { Store } from '../kube/informer.ts'
+import type { UnreadableObject } from '../kube/object.ts'
 import type { Disk } from '../snapshot/disk.ts'
 import type { Report } from '../snapshot/report.ts'
 import type { Attempts } from './attempts.ts'
+import { unreadableClaimOf } from './claims.ts'
 import { type Definitions, foreignFinalizers, isHeld, type Observed, type Owner, recordedIdentity } from './decide.ts'
 import type { Look } from './status.ts'
 import { belongingOf, elsewhere, type StorageVerdict } from './storage.ts'
@@ -59,6 +62,7 @@ export class Observer {
       refusal,
       barrierPassed,
       allowRemoval,
+      unreadableClaim: this.#unreadableClaimOf(object),
     }
     return deleting ? { ...seen, diskBlock: await this.#diskBlock(seen) } : seen
   }
@@ -66,7 +70,8 @@ export class Observer {
   /** What costs neither a request nor a look at the disk, as it is now. The disk said nothing against it then, and looks again itself. */
   renewed(observed: Observed, object: VMSnapshot): Observed {
     const storage = this.#options.storage()
-    return { ...observed, object, storage, claims: this.#claimsOf(object), diskBlock: undefined }
+    const unreadableClaim = this.#unreadableClaimOf(object)
+    return { ...observed, object, storage, claims: this.#claimsOf(object), unreadableClaim, diskBlock: undefined }
   }
 
   /** After an attempt to remove it: the directory may be in the trash now, in part or whole. */
@@ -82,10 +87,19 @@ export class Observer {
     return [...same, ...store.byIndex('ancestor', name)]
   }
 
+  #unreadableClaimOf({ spec }: VMSnapshot): UnreadableObject | undefined {
+    return unreadableClaimOf(this.#options.store.unreadable, spec.snapshotName)
+  }
+
   async #report(object: VMSnapshot, storage: StorageVerdict): Promise<Look> {
     const name = object.spec.snapshotName
     const path = `${this.#options.disk.baseDir}/${name}`
     if (storage.kind !== 'ready') return { kind: 'unseen', path, reason: storage.reason, message: storage.message }
+    const unread = unparsedAt(object, 'status.storageID')
+    if (unread !== undefined) {
+      const message = `${unread.where} cannot be read (${unread.why}): it is not known which disk this was seen on`
+      return { kind: 'unseen', path, reason: 'ObjectUnreadable', message }
+    }
     if (belongingOf(object, storage) === 'here') return this.#inspect(name, storage.storageID)
     return { kind: 'unseen', path, reason: 'StorageChanged', message: elsewhere(object, storage) }
   }

@@ -24,6 +24,8 @@ export interface ReconcilerOptions extends RemoverOptions {
   /** asks for another pass over other objects */
   readonly enqueue: (key: string) => void
   readonly keyOf: (object: VMSnapshot) => string
+  /** another agent of this node speaks for its objects */
+  readonly isStandby: () => boolean
 }
 
 type Requeue = { readonly requeueAfterMs: number }
@@ -56,7 +58,14 @@ export class Reconciler {
     if (object !== undefined && this.#attempts.isOver(object)) return undefined
     if (object === undefined || !isDeletion(object)) this.#turns.give(key)
     else if (!this.#turns.take(key, treeOf(object.spec.snapshotName))) return { requeueAfterMs: rescanIntervalMs }
-    return object === undefined ? undefined : this.#pass(key, object, context)
+    return object === undefined ? this.#unreadable(key, context) : this.#pass(key, object, context)
+  }
+
+  /** An object that is there and cannot be read says so itself, unless another agent of the node speaks for it. */
+  async #unreadable(key: string, { log }: ReconcileContext): Promise<undefined> {
+    const object = this.#options.store.getUnreadable(key)
+    if (object === undefined || this.#options.isStandby()) return
+    await this.#status.writeUnreadable(key, object, log)
   }
 
   async #pass(key: string, object: VMSnapshot, context: ReconcileContext): Promise<Requeue> {

@@ -20,6 +20,8 @@ interface Claim {
 export class Related {
   readonly #options: RelatedOptions
   readonly #claims = new Map<string, Claim>()
+  /** by key, the resourceVersion of what could not be read */
+  readonly #unreadable = new Map<string, string>()
 
   constructor(options: RelatedOptions) {
     this.#options = options
@@ -27,6 +29,7 @@ export class Related {
 
   /** `object`: undefined once it is gone. `onGone` gets the uid that had the key before. */
   wake(key: string, object: VMSnapshot | undefined, onGone: (uid: string) => void): void {
+    this.#wakeDeletions(key)
     const before = this.#claims.get(key)
     const now = object === undefined ? undefined : claimOf(object)
     if (before?.signature === now?.signature) return
@@ -34,6 +37,16 @@ export class Related {
     else this.#claims.set(key, now)
     if (before !== undefined && before.uid !== now?.uid) onGone(before.uid)
     for (const name of new Set([before?.name, now?.name])) if (name !== undefined) this.#wakeAround(key, name)
+  }
+
+  /** What cannot be read may be a claim of any directory: its coming, its change and its going matter to every deletion. */
+  #wakeDeletions(key: string): void {
+    const { store, enqueue, keyOf } = this.#options
+    const version = store.getUnreadable(key)?.metadata.resourceVersion
+    if (this.#unreadable.get(key) === version) return
+    if (version === undefined) this.#unreadable.delete(key)
+    else this.#unreadable.set(key, version)
+    for (const other of store.list()) if (other.metadata.deletionTimestamp !== undefined) enqueue(keyOf(other))
   }
 
   #wakeAround(key: string, name: string): void {

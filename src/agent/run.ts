@@ -20,6 +20,7 @@ import {
   observeLoop,
   observeRequests,
   tellLoopAtScrape,
+  tellUnparsableAtScrape,
 } from '../telemetry/observers.ts'
 import { createMetrics } from '../telemetry/process.ts'
 import type { MetricsRegistry } from '../telemetry/registry.ts'
@@ -154,6 +155,7 @@ function wire(config: AgentConfig, connection: Connection, log: Logger, metrics:
     settleTimeMs,
     enqueue: (key) => controller.enqueue(key),
     mayRemove: () => !keeper.isRecovering,
+    isStandby: () => keeper.verdict.kind === 'standby',
     keyOf,
     onRemoval: (outcome, durationMs) => countRemoval(metrics, outcome, durationMs),
     events,
@@ -216,6 +218,8 @@ function wire(config: AgentConfig, connection: Connection, log: Logger, metrics:
   })
   nodes.onChange((key) => storage.enqueue(key))
   tellAtScrape(metrics, { objects: store, keeper, inventory })
+  tellUnparsableAtScrape(metrics, vmSnapshotResource, objects)
+  tellUnparsableAtScrape(metrics, vmSnapshotNodeResource, nodes)
   tellLoopAtScrape(metrics, 'snapshots', () => controller)
   tellLoopAtScrape(metrics, 'storage', () => storage)
   tellLoopAtScrape(metrics, 'inventory', () => walks)

@@ -1,5 +1,6 @@
 // What users see of one VMSnapshot: its conditions, and what goes with them. Pure; times of transition are stamped by `stampTransitions`.
 import { conditionOf, type Draft, type Verdict } from '../api/condition.ts'
+import { type Unparsed, unparsedAt } from '../api/layers.ts'
 import type { Reason } from '../api/reasons.ts'
 import type { BaseTemplateStatus, VMSnapshot, VMSnapshotStatus } from '../api/vmsnapshot.ts'
 import { timestamp } from '../kube/object.ts'
@@ -38,8 +39,9 @@ export interface Seen {
 export function statusOf(seen: Seen, blocked: Blocked | undefined): StatusDraft {
   const { object, storage, report } = seen
   const { storageID: seenOn, removal } = object.status ?? {}
+  const isSeenOnUnknown = unparsedAt(object, 'status.storageID') !== undefined
   // Once seen on a disk, an object belongs to it: what another disk holds under its name is not its snapshot.
-  const storageID = seenOn ?? (storage.kind === 'ready' ? storage.storageID : undefined)
+  const storageID = seenOn ?? (storage.kind === 'ready' && !isSeenOnUnknown ? storage.storageID : undefined)
   const exists = existsOf(report)
   const restorable = restorableOf(report, object.status?.baseTemplate)
   const baseTemplate = baseTemplateOf(report, object.status?.baseTemplate)
@@ -52,8 +54,33 @@ export function statusOf(seen: Seen, blocked: Blocked | undefined): StatusDraft 
     ...(storageID === undefined ? {} : { storageID }),
     ...(removal === undefined ? {} : { removal }),
     ...(baseTemplate === undefined ? {} : { baseTemplate }),
+    ...asItStands(object),
     ...(report.kind === 'directory' ? { snapshot: snapshotStatusOf(report) } : {}),
   }
+}
+
+/** Parts of status that decide what may be removed. */
+const removalParts = ['storageID', 'removal'] as const
+
+/** The part that a removal goes by and that cannot be read. */
+export function removalPartUnread(object: VMSnapshot): Unparsed | undefined {
+  return unparsedAt(object, ...removalParts.map((name) => `status.${name}`))
+}
+
+/** Written back unchanged, so that a person, or the version that wrote it, finds it. */
+export function asItStands({
+  unparsed = [],
+}: Pick<VMSnapshot, 'unparsed'>): Pick<VMSnapshotStatus, 'storageID' | 'removal'> {
+  const kept = removalParts.flatMap((name) =>
+    unparsed.filter(({ where }) => where === `status.${name}`).map(({ value }) => [name, value]),
+  )
+  return Object.fromEntries(kept)
+}
+
+/** Whether a part of status that is only shown cannot be read: the agent writes it anew. */
+export function hasUnparsedStatus({ unparsed = [] }: Pick<VMSnapshot, 'unparsed'>): boolean {
+  const kept = removalParts.map((name) => `status.${name}`)
+  return unparsed.some(({ where }) => where.startsWith('status.') && !kept.includes(where))
 }
 
 function verdict(status: Verdict['status'], reason: Reason, message: string): Verdict {

@@ -24,6 +24,7 @@ import {
   withRetirement,
   withSharing,
 } from './storage.ts'
+import { storageIDsOf, unreadableRecordOf } from './unreadable.ts'
 
 export interface StorageKeeperOptions {
   readonly nodeName: string
@@ -65,6 +66,8 @@ export class StorageKeeper {
   /** what cannot go back from the trash for now */
   #nameTaken: Recovered['nameTaken'] = []
   #lastLook: LastLook | undefined
+  /** resourceVersion of the VMSnapshotNode that was last written over because it could not be read */
+  #repairedVersion: string | undefined
   readonly #hasVerdict = Promise.withResolvers<void>()
 
   constructor(options: StorageKeeperOptions) {
@@ -129,8 +132,15 @@ export class StorageKeeper {
 
   #observed(storage: Storage): StorageObserved {
     const { objects, nodes, nodeName, requireMountPoint } = this.#options
-    const ids = objects.list().flatMap(({ status }) => (status?.storageID === undefined ? [] : [status.storageID]))
-    return { storage, node: nodes.get(nodeName), storageIDsOfObjects: new Set(ids), requireMountPoint }
+    const { known, unreadable } = storageIDsOf(objects)
+    return {
+      storage,
+      node: nodes.get(nodeName),
+      storageIDsOfObjects: known,
+      requireMountPoint,
+      unreadableRecord: unreadableRecordOf(nodes, nodeName),
+      unreadableObject: unreadable,
+    }
   }
 
   #decide(storage: Storage): StorageDecision {
@@ -222,15 +232,24 @@ export class StorageKeeper {
   /** Writes only what differs; creates the VMSnapshotNode where there is none. */
   async #writeNode(storage: Storage, verdict: StorageVerdict): Promise<void> {
     const { nodeName, nodes, client, disk, version, inventory } = this.#options
+    // It is there: its log line names it, and there is no base for a write.
+    if (nodes.getUnreadable(nodeName) !== undefined) return
     const node = nodes.get(nodeName) ?? (await this.#createNode())
     const agent = { version, nodeUID: await this.#options.nodeUID() }
     const nameTaken = this.#nameTaken
     const common = { node, storage, verdict, baseDir: disk.baseDir, agent, taken: inventory(), nameTaken }
     const status = nodeStatusOf({ ...common, retiredMeanwhile: retiredMeanwhile({ ...this.#observed(storage), node }) })
-    if (!isNews(status, agentPartOf(node.status))) return
+    if (!isNews(status, agentPartOf(node.status)) && !this.#mustRepair(node)) return
     const body = applyBody(node, { status: stampTransitions(status, node.status, new Date()) })
     await client.apply(nodeName, body, { fieldManager: STATUS_FIELD_MANAGER, force: true, subresource: 'status' })
+    this.#repairedVersion = node.metadata.resourceVersion
     this.#options.events.storageWritten(node, status)
+  }
+
+  /** Once a version: what stays unreadable after a write is for others to correct. */
+  #mustRepair({ metadata, unparsed = [] }: VMSnapshotNode): boolean {
+    if (!unparsed.some(({ where }) => where.startsWith('status.'))) return false
+    return this.#repairedVersion !== metadata.resourceVersion
   }
 
   async #createNode(): Promise<VMSnapshotNode> {

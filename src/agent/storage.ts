@@ -1,5 +1,6 @@
 // The base directory's identity: whether the mounted file system is the one on record, and the only place that lets a marker be made.
 // The record is the node's VMSnapshotNode; it is written before anything is believed about a directory.
+import { partOf, type Unparsed } from '../api/layers.ts'
 import type { Reason } from '../api/reasons.ts'
 import type { VMSnapshot } from '../api/vmsnapshot.ts'
 import type { VMSnapshotNode } from '../api/vmsnapshotnode.ts'
@@ -30,6 +31,10 @@ export interface StorageObserved {
   /** status.storageID of every object of the node that has one */
   readonly storageIDsOfObjects: ReadonlySet<string>
   readonly requireMountPoint: boolean
+  /** what of the VMSnapshotNode's record of the disk cannot be read, and why */
+  readonly unreadableRecord?: string | undefined
+  /** an object of the node of which it cannot be read which disk it was seen on, and why */
+  readonly unreadableObject?: string | undefined
 }
 
 type ReadyVerdict = StorageVerdict & { readonly kind: 'ready' }
@@ -48,10 +53,15 @@ export function decideStorage(observed: StorageObserved): StorageDecision {
   if (requireMountPoint && !storage.isMountPoint) {
     return unknown('NotAMountPoint', 'the base directory is not a mount point, and this installation requires one')
   }
+  const { unreadableRecord } = observed
+  // Not to be taken for a node without a record: a new marker would orphan the disk that is on it.
+  if (unreadableRecord !== undefined) return unreadable(unreadableRecord)
   return storage.kind === 'unmarked' ? decideUnmarked(observed) : decideMarked(observed, storage.storageID)
 }
 
 function decideUnmarked(observed: StorageObserved): StorageDecision {
+  const { node, unreadableObject } = observed
+  if (node?.status?.storageID === undefined && unreadableObject !== undefined) return unreadable(unreadableObject)
   const missing = idsOnRecord(observed)
   if (missing.length === 0) return { kind: 'mark' }
   return unknown(
@@ -138,8 +148,21 @@ function advice({ length }: readonly string[]): string {
 /** Pure. No removal while the controller says that another node reports the same storage ID. */
 export function withSharing(verdict: StorageVerdict, node: VMSnapshotNode | undefined): StorageVerdict {
   const shared = node?.status?.conditions?.find(({ type, status }) => type === 'StorageShared' && status === 'True')
-  if (verdict.kind !== 'ready' || verdict.removalsBlocked !== undefined || shared === undefined) return verdict
-  return { ...verdict, removalsBlocked: { reason: 'StorageShared', message: shared.message } }
+  if (verdict.kind !== 'ready' || verdict.removalsBlocked !== undefined) return verdict
+  if (shared !== undefined) return { ...verdict, removalsBlocked: { reason: 'StorageShared', message: shared.message } }
+  const unread = unreadCondition(node)
+  if (unread === undefined) return verdict
+  const message = `${unread.where} of the VMSnapshotNode may be StorageShared and cannot be read (${unread.why})`
+  return { ...verdict, removalsBlocked: { reason: 'ObjectUnreadable', message } }
+}
+
+/** A condition that cannot be read, unless its type says that it is another one. */
+function unreadCondition(node: VMSnapshotNode | undefined): Unparsed | undefined {
+  return node?.unparsed?.find(({ where, value }) => {
+    if (!where.startsWith('status.conditions')) return false
+    const type = partOf(value, 'type')
+    return typeof type !== 'string' || type === 'StorageShared'
+  })
 }
 
 /** Pure. A person gave up the ID of the present disk and its marker is not replaced yet. */
@@ -178,4 +201,8 @@ export function elsewhere({ status }: VMSnapshot, { storageID }: StorageVerdict 
 
 function unknown(reason: Reason, message: string): Extract<StorageVerdict, { kind: 'unknown' }> {
   return { kind: 'unknown', reason, message }
+}
+
+function unreadable(what: string): StorageDecision {
+  return unknown('ObjectUnreadable', `it is not known which disk is on record: ${what}; correct it`)
 }

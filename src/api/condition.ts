@@ -2,6 +2,7 @@
 import * as z from 'zod'
 import type { Reason } from './reasons.ts'
 import { cutText } from './text.ts'
+import { time } from './time.ts'
 
 /** Shorter than upstream's 32768: an object stays small whatever a directory holds. */
 export const MESSAGE_MAX_LENGTH = 1024
@@ -16,10 +17,7 @@ export const condition = z.object({
     .min(0)
     .optional()
     .meta({ format: 'int64', description: 'metadata.generation that the condition was set for.' }),
-  lastTransitionTime: z
-    .string()
-    .max(64)
-    .meta({ format: 'date-time', description: 'When the status last changed from one value to another.' }),
+  lastTransitionTime: time('When the status last changed from one value to another.'),
   reason: z
     .string()
     .min(1)

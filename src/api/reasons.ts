@@ -145,6 +145,10 @@ export const reasons = {
     'The CustomResourceDefinition could not be read.',
     'Wait; check the API server and the RBAC of the agent.',
   ),
+  ObjectUnreadable: text(
+    'The agent or the controller cannot read an object, or the part of it that a removal goes by; the message names object and field.',
+    'Correct the field (`kubectl edit`, for status with `--subresource=status`), or upgrade the operator where a newer version wrote it. deletionPolicy Retain lets a readable object go and leaves its directory.',
+  ),
   CRDTerminating: text(
     'The CustomResourceDefinition is being deleted, which marks every object deleted: no directory is removed for that.',
     'Set deletionPolicy to Retain to let the objects go; see docs/removal.md.',

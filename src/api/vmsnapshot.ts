@@ -3,8 +3,10 @@
 import * as z from 'zod'
 import { conditionsField } from './condition.ts'
 import { API_VERSION, GROUP, VERSION } from './group.ts'
+import { type Layered, parseLayers } from './layers.ts'
 import { namespacedMeta } from './metadata.ts'
 import { SNAPSHOT_NAME_MAX_LENGTH, SNAPSHOT_NAME_PATTERN } from './names.ts'
+import { time } from './time.ts'
 
 /** Rows of status.snapshot.diffFiles. */
 export const DIFF_FILE_LIMIT = 32
@@ -161,7 +163,7 @@ const removal = z.object({
       'Inode of the directory recorded at the first attempt; not set: there was none. Nothing else is ever removed for this object.',
     ),
   bornAt: z.string().max(24).optional().describe('Birth time of that directory in nanoseconds since 1970.'),
-  startedAt: z.string().max(64).meta({ format: 'date-time', description: 'When the first attempt began.' }),
+  startedAt: time('When the first attempt began.'),
   sizeBytes: bytes(
     'Disk usage of that directory when the first attempt began; not set where it could not be read.',
   ).optional(),
@@ -194,40 +196,33 @@ export const vmSnapshotStatus = z
   })
   .describe('What the agent of the node saw. Written only when it differs.')
 
-const typeMeta = { apiVersion: z.string().optional(), kind: z.string().optional() }
-
-/** An object as the API server hands it out. Unknown fields are dropped below spec and status: a newer server may know more. */
-export const vmSnapshot = z.object({
-  ...typeMeta,
-  metadata: namespacedMeta,
-  spec: vmSnapshotSpec,
-  status: vmSnapshotStatus.optional(),
-})
-
-export type VMSnapshotSpec = z.infer<typeof vmSnapshotSpec>
-export type VMSnapshotStatus = z.infer<typeof vmSnapshotStatus>
-export type VMSnapshot = z.infer<typeof vmSnapshot>
-export type SnapshotStatus = z.infer<typeof snapshot>
-export type BaseTemplateStatus = z.infer<typeof baseTemplateRecord>
-export type RemovalStatus = z.infer<typeof removal>
-
-// What is only shown may be unknown to this version; what a removal goes by must be read as it stands.
-const readable = vmSnapshot.extend({
-  status: vmSnapshotStatus
+/** As it is read. What a removal goes by (token, inode, birth time) is read as it stands or not at all; the rest of it is only shown. */
+export const readableStatus = vmSnapshotStatus.extend({
+  removal: removal
     .extend({
-      conditions: conditionsField().catch(undefined),
-      baseTemplate: baseTemplateRecord.optional().catch(undefined),
-      snapshot: snapshot.optional().catch(undefined),
+      startedAt: removal.shape.startedAt.catch('1970-01-01T00:00:00Z'),
+      sizeBytes: bytes('').optional().catch(undefined),
+      bytesRemoved: bytes('').catch(0),
     })
     .optional(),
 })
+
+/** An object as the API server hands it out. Unknown fields are dropped below spec and status: a newer server may know more. */
+const layers = { metadata: namespacedMeta, spec: vmSnapshotSpec, status: readableStatus } as const
+
+export type VMSnapshotSpec = z.infer<typeof vmSnapshotSpec>
+export type VMSnapshotStatus = z.infer<typeof vmSnapshotStatus>
+export type VMSnapshot = Layered<typeof namespacedMeta, typeof vmSnapshotSpec, typeof vmSnapshotStatus>
+export type SnapshotStatus = z.infer<typeof snapshot>
+export type BaseTemplateStatus = z.infer<typeof baseTemplateRecord>
+export type RemovalStatus = z.infer<typeof removal>
 
 export const vmSnapshotResource = {
   group: GROUP,
   version: VERSION,
   plural: 'vmsnapshots',
   namespaced: true,
-  parse: (value: unknown): VMSnapshot => readable.parse(value),
+  parse: (value: unknown): VMSnapshot => parseLayers(layers, value),
 } as const
 
 export const vmSnapshotNames = {

@@ -2,7 +2,9 @@
 import * as z from 'zod'
 import { conditionsField } from './condition.ts'
 import { API_VERSION, GROUP, VERSION } from './group.ts'
+import { type Layered, parseLayers } from './layers.ts'
 import { objectMeta } from './metadata.ts'
+import { time } from './time.ts'
 import { PATH_MAX_LENGTH } from './vmsnapshot.ts'
 
 /** Rows of status.unclaimed. */
@@ -41,7 +43,7 @@ const unclaimedDirectory = z.object({
     description: 'Disk usage: blocks times 512, a file with several names on the node once.',
   }),
   format: z.enum(['Cow', 'Full']).optional().describe('Format, where the directory holds a snapshot.'),
-  firstSeenAt: z.string().max(64).meta({ format: 'date-time', description: 'When the agent first saw it unclaimed.' }),
+  firstSeenAt: time('When the agent first saw it unclaimed.'),
   formerOwner: z
     .string()
     .max(317)
@@ -56,10 +58,7 @@ const abandonedDirectory = z.object({
   snapshotName: z.string().max(515).describe('Directory below the base directory.'),
   path: z.string().max(PATH_MAX_LENGTH).describe('Directory on the node.'),
   storageID: storageID('Identity of the base directory that it was last seen on.'),
-  abandonedAt: z
-    .string()
-    .max(64)
-    .meta({ format: 'date-time', description: 'When the controller let the VMSnapshot go.' }),
+  abandonedAt: time('When the controller let the VMSnapshot go.'),
 })
 
 export const vmSnapshotNodeStatus = z
@@ -104,11 +103,7 @@ export const vmSnapshotNodeStatus = z
       .meta({ description: 'The first of them, with the reason.', 'x-kubernetes-list-type': 'atomic' }),
     trashDirectories: count('Directories whose removal has begun and has not ended.'),
     trashBytes: count(usage),
-    oldestTrashAt: z
-      .string()
-      .max(64)
-      .optional()
-      .meta({ format: 'date-time', description: 'When the oldest of these removals began.' }),
+    oldestTrashAt: time('When the oldest of these removals began.').optional(),
     abandoned: z.array(abandonedDirectory).max(ABANDONED_LIMIT).optional().meta({
       description:
         'Directories whose deleted VMSnapshot was let go because the node was gone, the latest 50. Should the node come back, they are still there. Written by the controller.',
@@ -122,15 +117,12 @@ export const vmSnapshotNodeStatus = z
   })
   .describe('What the agent of the node found there.')
 
-export const vmSnapshotNode = z.object({
-  apiVersion: z.string().optional(),
-  kind: z.string().optional(),
-  metadata: objectMeta,
-  spec: vmSnapshotNodeSpec.optional(),
-  status: vmSnapshotNodeStatus.optional(),
-})
+const spec = vmSnapshotNodeSpec.optional()
+const layers = { metadata: objectMeta, spec, status: vmSnapshotNodeStatus, isSpecOptional: true } as const
 
-export type VMSnapshotNode = z.infer<typeof vmSnapshotNode>
+export type VMSnapshotNode = Omit<Layered<typeof objectMeta, typeof spec, typeof vmSnapshotNodeStatus>, 'spec'> & {
+  readonly spec?: z.infer<typeof spec>
+}
 export type UnclaimedRow = z.infer<typeof unclaimedDirectory>
 export type AbandonedDirectory = z.infer<typeof abandonedDirectory>
 export type VMSnapshotNodeStatus = z.infer<typeof vmSnapshotNodeStatus>
@@ -140,7 +132,7 @@ export const vmSnapshotNodeResource = {
   version: VERSION,
   plural: 'vmsnapshotnodes',
   namespaced: false,
-  parse: (value: unknown): VMSnapshotNode => vmSnapshotNode.parse(value),
+  parse: (value: unknown): VMSnapshotNode => parseLayers(layers, value),
 } as const
 
 export const vmSnapshotNodeNames = {

@@ -2,6 +2,7 @@
 import * as z from 'zod'
 import { conditionsField } from './condition.ts'
 import { API_VERSION, GROUP, VERSION } from './group.ts'
+import { type Layered, parseLayers } from './layers.ts'
 import { namespacedMeta } from './metadata.ts'
 import { deletionPolicy, snapshotName } from './vmsnapshot.ts'
 
@@ -78,15 +79,9 @@ export const vmSnapshotSetStatus = z
   })
   .describe('All copies in one place, written by the leader of the controller.')
 
-export const vmSnapshotSet = z.object({
-  apiVersion: z.string().optional(),
-  kind: z.string().optional(),
-  metadata: namespacedMeta,
-  spec: vmSnapshotSetSpec,
-  status: vmSnapshotSetStatus.optional(),
-})
+const layers = { metadata: namespacedMeta, spec: vmSnapshotSetSpec, status: vmSnapshotSetStatus } as const
 
-export type VMSnapshotSet = z.infer<typeof vmSnapshotSet>
+export type VMSnapshotSet = Layered<typeof namespacedMeta, typeof vmSnapshotSetSpec, typeof vmSnapshotSetStatus>
 export type VMSnapshotSetStatus = z.infer<typeof vmSnapshotSetStatus>
 
 export const vmSnapshotSetResource = {
@@ -94,7 +89,7 @@ export const vmSnapshotSetResource = {
   version: VERSION,
   plural: 'vmsnapshotsets',
   namespaced: true,
-  parse: (value: unknown): VMSnapshotSet => vmSnapshotSet.parse(value),
+  parse: (value: unknown): VMSnapshotSet => parseLayers(layers, value),
 } as const
 
 export const vmSnapshotSetNames = {

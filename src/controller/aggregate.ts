@@ -50,14 +50,15 @@ export class Aggregate {
     if (row.blocked !== undefined) counts.blocked += by
   }
 
-  statusOf(set: VMSnapshotSet): SetStatusDraft {
+  /** `hold`: why the set waits for something that is none of its rows */
+  statusOf(set: VMSnapshotSet, hold?: CopyRow['blocked']): SetStatusDraft {
     const { generation } = set.metadata
     const { desired, exists, ready } = this.#counts
     const rows = [...this.#rows].sort(byUrgency)
     const omitted = rows.length - NODE_ROW_LIMIT
     return {
       ...(generation === undefined ? {} : { observedGeneration: generation }),
-      conditions: [conditionOf('Ready', this.#ready(set, rows), generation), ...this.#blocked(rows, generation)],
+      conditions: [conditionOf('Ready', this.#ready(set, rows), generation), ...this.#blocked(rows, generation, hold)],
       desired,
       exists,
       ready,
@@ -79,13 +80,24 @@ export class Aggregate {
   }
 
   /** The first copy that something holds, by its own reason; nothing where none is held. */
-  #blocked(rows: readonly Row[], generation: number | undefined): readonly ConditionDraft[] {
+  #blocked(rows: readonly Row[], generation: number | undefined, hold: CopyRow['blocked']): readonly ConditionDraft[] {
     const { blocked } = this.#counts
     const [node, row] = rows.find(([, { blocked }]) => blocked !== undefined) ?? []
-    if (row?.blocked === undefined) return []
+    const observed = generation === undefined ? {} : { observedGeneration: generation }
+    if (row?.blocked === undefined) {
+      if (hold === undefined) return []
+      return [
+        {
+          type: 'DeletionBlocked',
+          status: 'True',
+          ...observed,
+          ...hold,
+          message: cutText(hold.message, MESSAGE_MAX_BYTES),
+        },
+      ]
+    }
     const { reason, message } = row.blocked
     const others = blocked > 1 ? ` (and ${copies(blocked - 1)} more)` : ''
-    const observed = generation === undefined ? {} : { observedGeneration: generation }
     const text = cutText(`node ${node}${others}: ${message}`, MESSAGE_MAX_BYTES)
     return [{ type: 'DeletionBlocked', status: 'True', ...observed, reason, message: text }]
   }

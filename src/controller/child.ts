@@ -53,7 +53,11 @@ function ownerReferenceTo({ metadata: { name, uid } }: VMSnapshotSet): OwnerRefe
 
 /** The VMSnapshotSet that controls the object, by its reference. A label says nothing: orphaning keeps it. */
 export function controllingSet({ metadata }: WatchedSnapshot): OwnerReference | undefined {
-  return metadata.ownerReferences?.find(
+  return controllerIn(metadata.ownerReferences)
+}
+
+export function controllerIn(owners: readonly OwnerReference[] | undefined): OwnerReference | undefined {
+  return owners?.find(
     ({ controller, kind, apiVersion }) =>
       controller === true && kind === 'VMSnapshotSet' && apiVersion.startsWith(`${GROUP}/`),
   )

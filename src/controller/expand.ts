@@ -3,6 +3,7 @@
 import { SET_FINALIZER } from '../api/group.ts'
 import type { VMSnapshotSet } from '../api/vmsnapshotset.ts'
 import type { Definitions } from '../kube/definitions.ts'
+import type { UnreadableObject } from '../kube/object.ts'
 import { isAdoptable } from './child.ts'
 import type { NodeState } from './node-state.ts'
 import type { WatchedSnapshot } from './watched.ts'
@@ -23,6 +24,8 @@ export interface CopyObserved {
   readonly children: readonly WatchedSnapshot[]
   /** whatever has the name that the child has or would have */
   readonly namesake: WatchedSnapshot | undefined
+  /** an object that cannot be read and has the child's name, or is a child */
+  readonly unreadable?: UnreadableObject | undefined
   /** only looked at when a child is to be deleted */
   readonly definitions: Definitions | undefined
 }
@@ -56,7 +59,8 @@ export function decideCopy(seen: CopyObserved): readonly CopyEffect[] {
 /** The set's finalizer stands before its first copy does. */
 function decideMissing(seen: CopyObserved): readonly CopyEffect[] {
   const { set, namesake, nodeState, nodeName } = seen
-  if (!isHeld(set)) return []
+  // It is there, under the name that a new one would have.
+  if (!isHeld(set) || seen.unreadable !== undefined) return []
   if (namesake === undefined) return nodeState === 'ready' ? [{ kind: 'create' }] : []
   return isAdoptable(set, nodeName, namesake) ? [{ kind: 'adopt', object: namesake }] : []
 }

@@ -1,12 +1,14 @@
 // Everything the controller knows of the cluster, as its informers have it, and what is observed of one copy or one node from that. Writes nothing.
+import { partOf, unparsedAt } from '../api/layers.ts'
 import type { VMSnapshotNode } from '../api/vmsnapshotnode.ts'
 import type { VMSnapshotSet } from '../api/vmsnapshotset.ts'
 import type { Store } from '../kube/informer.ts'
-import { keyOf, type ObjectKey } from '../kube/object.ts'
+import { keyOf, type ObjectKey, type UnreadableObject } from '../kube/object.ts'
 import { childName, controllingSet } from './child.ts'
 import { type CopyObserved, hasOrphanMark, isDeleting, type Selection } from './expand.ts'
 import { type GraceTimes, isGone, type NodeVerdict, recordedGoneMs, verdictOf } from './node-state.ts'
 import { selects } from './selector.ts'
+import { type Hold, holdBy, holdOfNode, mayBelongTo, nodeNameOf, unreadableCopyOf } from './unreadable.ts'
 import type { AgentPod, ClusterNode, WatchedSnapshot } from './watched.ts'
 
 /** Each is only asked once all have synced: what is missing from half a picture would look gone. */
@@ -69,13 +71,28 @@ export class Fleet {
    * that its copies are to be left behind.
    */
   setSeen(key: ObjectKey): void {
+    const unreadable = this.stores.sets.getUnreadable(key)
+    if (unreadable !== undefined) {
+      this.#unreadableSetSeen(key, unreadable)
+      return
+    }
     const set = this.stores.sets.get(key)
     if (set === undefined || this.#orphaning.get(key) !== set.metadata.uid) this.#orphaning.delete(key)
     if (set !== undefined && isDeleting(set) && hasOrphanMark(set)) this.#orphaning.set(key, set.metadata.uid)
   }
 
+  /** It is the same set, and its metadata still tell what becomes of its copies. */
+  #unreadableSetSeen(key: ObjectKey, { metadata, value }: UnreadableObject): void {
+    if (this.#orphaning.get(key) !== metadata.uid) this.#orphaning.delete(key)
+    const finalizers = partOf(value, 'metadata', 'finalizers')
+    const hasMark = Array.isArray(finalizers) && finalizers.includes('orphan')
+    if (hasMark && partOf(value, 'metadata', 'deletionTimestamp') !== undefined) this.#orphaning.set(key, metadata.uid)
+  }
+
   verdictOf(nodeName: string): NodeVerdict {
     const { nodes, pods, records } = this.stores
+    const unreadable = nodes.getUnreadable(nodeName)
+    if (unreadable !== undefined) return this.#unreadableVerdict(nodeName, unreadable)
     const node = nodes.get(nodeName)
     const agents = pods.byIndex('node', nodeName)
     const record = records.get(nodeName)
@@ -85,6 +102,12 @@ export class Fleet {
     const similarName = node === undefined ? this.#similarName(nodeName) : undefined
     const times = { absentForMs, goneBeforeMs, agentMissingForMs }
     return verdictOf({ nodeName, node, pods: agents, record, similarName, ...times }, this.#grace)
+  }
+
+  /** The Node is there: nothing of it is released, nothing new is created. */
+  #unreadableVerdict(nodeName: string, node: UnreadableObject): NodeVerdict {
+    this.forget(nodeName)
+    return { state: 'notReady', ...holdBy('Node', node), isSettled: true }
   }
 
   /** Read once, when the absence begins: later the record may hold what this process has measured itself. */
@@ -118,18 +141,30 @@ export class Fleet {
       isOrphaning: hasOrphanMark(set) || this.#orphaning.get(keyOf(set)) === uid,
       children: snapshots.byIndex('copy', `${uid}/${nodeName}`),
       namesake: snapshots.get(`${namespace}/${childName(name, nodeName)}`),
+      unreadable: unreadableCopyOf(snapshots, set, nodeName),
       definitions: undefined,
     }
   }
 
   #selectionOf({ spec }: VMSnapshotSet, nodeName: string): Selection {
     const node = this.stores.nodes.get(nodeName)
-    if (node === undefined) return 'unknown'
+    // Labels that cannot be read are no deselection.
+    if (node === undefined || unparsedAt(node, 'metadata.labels') !== undefined) return 'unknown'
     return selects(spec.nodeSelector, node.metadata.labels) ? 'selected' : 'deselected'
   }
 
   childrenOf({ metadata }: VMSnapshotSet): readonly WatchedSnapshot[] {
     return this.stores.snapshots.byIndex('set', metadata.uid)
+  }
+
+  /** VMSnapshots that cannot be read and may be copies of the set. */
+  unreadableChildrenOf(set: VMSnapshotSet): readonly UnreadableObject[] {
+    return this.stores.snapshots.unreadable.filter((object) => mayBelongTo(object, set))
+  }
+
+  /** Why nothing of the node is released, though it is gone. */
+  holdOf(nodeName: string): Hold | undefined {
+    return holdOfNode(this.stores, nodeName)
   }
 
   objectsOn(nodeName: string): readonly WatchedSnapshot[] {
@@ -155,28 +190,39 @@ export class Fleet {
   nodeNamesFor(set: VMSnapshotSet): ReadonlySet<string> {
     const names = new Set(this.stores.nodes.list().map(({ metadata }) => metadata.name))
     for (const { spec } of this.childrenOf(set)) names.add(spec.nodeName)
+    for (const object of this.unreadableChildrenOf(set)) addIfKnown(names, nodeNameOf(object))
     return names
   }
 
   /** Every node that there is or that anything names. */
   get nodeNames(): ReadonlySet<string> {
-    return new Set([...this.stores.nodes.list().map(({ metadata }) => metadata.name), ...this.usedNodeNames])
+    const { nodes } = this.stores
+    return new Set([
+      ...[...nodes.list(), ...nodes.unreadable].map(({ metadata }) => metadata.name),
+      ...this.usedNodeNames,
+    ])
   }
 
   /** Every node that has a VMSnapshotNode or that a VMSnapshot names. */
   get usedNodeNames(): ReadonlySet<string> {
     const { records, snapshots } = this.stores
-    return new Set([
-      ...records.list().map(({ metadata }) => metadata.name),
+    const names = new Set([
+      ...[...records.list(), ...records.unreadable].map(({ metadata }) => metadata.name),
       ...snapshots.list().map(({ spec }) => spec.nodeName),
     ])
+    for (const object of snapshots.unreadable) addIfKnown(names, nodeNameOf(object))
+    return names
   }
 
   /** For a replica that does not lead: its grace times run too, and it forgets nodes that nothing names any more. */
   follow(nodeName: string): void {
     const { nodes, records, pods } = this.stores
     const isNamed = [nodes.get(nodeName), records.get(nodeName)].some((found) => found !== undefined)
-    const isUsed = isNamed || this.objectsOn(nodeName).length > 0 || pods.byIndex('node', nodeName).length > 0
+    const isUsed =
+      isNamed ||
+      this.holdOf(nodeName) !== undefined ||
+      this.objectsOn(nodeName).length > 0 ||
+      pods.byIndex('node', nodeName).length > 0
     if (isUsed) this.verdictOf(nodeName)
     else this.forget(nodeName)
   }
@@ -187,6 +233,10 @@ export class Fleet {
     this.#goneBefore.delete(nodeName)
     this.#agentMissingSince.delete(nodeName)
   }
+}
+
+function addIfKnown(names: Set<string>, nodeName: string | undefined): void {
+  if (nodeName !== undefined) names.add(nodeName)
 }
 
 function lasting(since: Map<string, number>, nodeName: string, holds: boolean): number {

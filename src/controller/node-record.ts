@@ -21,6 +21,8 @@ export interface RecordObserved extends SharingObserved {
   readonly grace: Pick<GraceTimes, 'copyGraceMs' | 'recordGraceMs'>
   /** an agent lives on and has replaced what the controller wrote into StorageReady for this verdict */
   readonly isContested?: boolean
+  /** something that may concern the node cannot be read */
+  readonly isHeld?: boolean
 }
 
 export type ControllerPart = Draft<Pick<VMSnapshotNodeStatus, 'conditions' | 'abandoned' | 'goneSeconds'>>
@@ -44,6 +46,7 @@ export function decideRecord(seen: RecordObserved): RecordEffect {
   const status = {
     conditions: [ready, ...storageOf(seen), ...storageShared(seen)],
     ...(abandoned.length === 0 ? {} : { abandoned }),
+    ...unreadAbandoned(record),
     ...(goneSeconds === 0 ? {} : { goneSeconds }),
   }
   const lookAgainMs = Math.min(keptForMs, nextRecordingMs(seen, goneSeconds))
@@ -55,11 +58,12 @@ export function decideRecord(seen: RecordObserved): RecordEffect {
  * abandonedAt comes from the clock of another machine, perhaps; it can only make the record stay longer than the node has been gone, as measured.
  */
 function keptForMsOf(
-  { verdict, objects, now, grace }: RecordObserved,
+  { verdict, objects, now, grace, isHeld = false }: RecordObserved,
   abandoned: readonly AbandonedDirectory[],
 ): number {
   const { recordGraceMs } = grace
-  if (verdict.goneForMs === undefined || objects.length > 0 || recordGraceMs === 0) return Number.POSITIVE_INFINITY
+  if (verdict.goneForMs === undefined || objects.length > 0 || isHeld || recordGraceMs === 0)
+    return Number.POSITIVE_INFINITY
   // abandonedAt is cut to whole seconds.
   const ages = abandoned.map(({ abandonedAt }) => now.getTime() - Date.parse(abandonedAt) - 1_000)
   return recordGraceMs - Math.min(verdict.goneForMs, ...ages)
@@ -123,6 +127,12 @@ export function isStorageOurs(record: VMSnapshotNode): boolean {
   return storageReasons.includes(storageConditionOf(record)?.reason ?? '')
 }
 
+/** A list that cannot be read is written back unchanged: it names directories that nothing else remembers. */
+function unreadAbandoned({ unparsed = [] }: VMSnapshotNode): Pick<ControllerPart, 'abandoned'> {
+  const part = unparsed.find(({ where }) => where === 'status.abandoned')
+  return part === undefined ? {} : { abandoned: part.value as AbandonedDirectory[] }
+}
+
 /** What stands there already in the controller's name, as it would be written. */
 export function controllerPartOf(record: VMSnapshotNode): Partial<ControllerPart> {
   const { abandoned, goneSeconds, conditions = [] } = record.status ?? {}
@@ -134,6 +144,7 @@ export function controllerPartOf(record: VMSnapshotNode): Partial<ControllerPart
       ...conditions.filter(({ type }) => type === 'StorageShared'),
     ],
     ...(abandoned === undefined ? {} : { abandoned }),
+    ...unreadAbandoned(record),
     ...(goneSeconds === undefined ? {} : { goneSeconds }),
   }
 }

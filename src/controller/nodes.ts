@@ -1,4 +1,5 @@
 // One pass over one node: what has become of it, for everything that depends on it, and the controller's part of its VMSnapshotNode.
+import { unparsedAt } from '../api/layers.ts'
 import type { VMSnapshotNode } from '../api/vmsnapshotnode.ts'
 import type { ReconcileContext } from '../kube/controller.ts'
 import { semanticallyEqual } from '../kube/object.ts'
@@ -53,7 +54,8 @@ export class NodeReconciler {
     this.#expire(nodeName, verdict)
     this.#wakeSharers(nodeName, verdict)
     const record = fleet.stores.records.get(nodeName)
-    if (record === undefined && verdict.state === 'gone' && fleet.objectsOn(nodeName).length === 0) {
+    const isFree = fleet.objectsOn(nodeName).length === 0 && fleet.holdOf(nodeName) === undefined
+    if (record === undefined && verdict.state === 'gone' && isFree) {
       this.#forget(nodeName)
       return undefined
     }
@@ -122,8 +124,11 @@ export class NodeReconciler {
     const { storageID } = record.status ?? {}
     const sharers = storageID === undefined ? [] : fleet.nodesOfStorage(storageID).filter((name) => name !== nodeName)
     const isContested = this.#isContested(record, verdict)
-    const effect = decideRecord({ record, verdict, objects, sharers, now: new Date(), grace, isContested })
+    const isHeld = fleet.holdOf(nodeName) !== undefined
+    const effect = decideRecord({ record, verdict, objects, sharers, now: new Date(), grace, isContested, isHeld })
     if (effect.kind === 'write') {
+      // What a status that is none stood for is not known: it is not written over.
+      if (unparsedAt(record, 'status')?.where === 'status') return undefined
       if (verdict.state === 'ready') this.#storageSaid.delete(nodeName)
       if (!semanticallyEqual(effect.status, controllerPartOf(record))) {
         await writes.writeRecord(record, effect.status)

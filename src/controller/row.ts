@@ -1,7 +1,9 @@
 // What a set says of its copy on one node: one row of its table. Pure.
+import type { UnreadableObject } from '../kube/object.ts'
 import { controllingSet, isAdoptable } from './child.ts'
 import { type CopyObserved, doomedChildren, isDeleting, mayDelete } from './expand.ts'
 import { isGone } from './node-state.ts'
+import { holdBy } from './unreadable.ts'
 import type { WatchedSnapshot } from './watched.ts'
 
 /** One line of the set's table. */
@@ -22,6 +24,7 @@ export interface CopyRow {
 export function rowOf(seen: CopyObserved): CopyRow | undefined {
   const { set, selection, nodeState, children, namesake } = seen
   const child = children.find((own) => own === namesake) ?? children[0]
+  if (child === undefined && seen.unreadable !== undefined) return unreadableRow(seen, seen.unreadable)
   if (child === undefined) {
     if (isDeleting(set) || selection !== 'selected' || nodeState !== 'ready') return undefined
     return { isDesired: true, exists: false, ready: false, reason: isRefused(seen) ? 'NameNotOwned' : 'CopyNotCreated' }
@@ -38,6 +41,19 @@ export function rowOf(seen: CopyObserved): CopyRow | undefined {
     ...(size === undefined ? {} : { size }),
     ...(isGone(nodeState) ? { isOnGoneNode: true } : {}),
     ...(blocked === undefined ? {} : { blocked }),
+  }
+}
+
+/** It is there: the set waits for it as for any other copy. */
+function unreadableRow({ set, selection, nodeState }: CopyObserved, object: UnreadableObject): CopyRow {
+  const { reason, message } = holdBy('VMSnapshot', object)
+  return {
+    isDesired: !isDeleting(set) && selection === 'selected' && !isGone(nodeState),
+    exists: false,
+    ready: false,
+    reason,
+    ...(isGone(nodeState) ? { isOnGoneNode: true } : {}),
+    ...(isDeleting(set) ? { blocked: { reason, message } } : {}),
   }
 }
 

@@ -11,6 +11,7 @@ import { definitionReads } from '../kube/definitions.ts'
 import { EventRecorder } from '../kube/events.ts'
 import { Informer } from '../kube/informer.ts'
 import { LeaderElector, type Term } from '../kube/leader.ts'
+import { isUnreadable } from '../kube/object.ts'
 import { Client, type Resource } from '../kube/resource.ts'
 import { StatusServer } from '../telemetry/http.ts'
 import { createLogger, type Logger } from '../telemetry/log.ts'
@@ -20,6 +21,7 @@ import {
   observeLoop,
   observeRequests,
   tellLoopAtScrape,
+  tellUnparsableAtScrape,
 } from '../telemetry/observers.ts'
 import { createMetrics } from '../telemetry/process.ts'
 import type { MetricsRegistry } from '../telemetry/registry.ts'
@@ -31,7 +33,7 @@ import { type LoopName, lead, loopNames } from './lead.ts'
 import { tellAtScrape } from './metrics.ts'
 import type { ClusterReads } from './reads.ts'
 import type { Wakeups } from './wakeups.ts'
-import { agentPodResource, clusterNodeResource, type WatchedSnapshot, watchedSnapshotResource } from './watched.ts'
+import { agentPodResource, clusterNodeResource, watchedSnapshotResource } from './watched.ts'
 import type { Clients } from './writes.ts'
 
 const probeDeadlineMs = 10_000
@@ -93,6 +95,9 @@ interface Connections {
 function wire(config: ControllerConfig, connections: Connections, log: Logger, metrics: MetricsRegistry) {
   const { connection, leaseConnection } = connections
   const informers = inform(config, connection, log, metrics)
+  for (const [plural, informer] of Object.entries(informers)) {
+    tellUnparsableAtScrape(metrics, { plural: plural.toLowerCase() }, informer)
+  }
   const { VMSnapshotSets: sets, VMSnapshots: snapshots, VMSnapshotNodes: records, Nodes: nodes, Pods: pods } = informers
   const stores = {
     sets: sets.store,
@@ -244,11 +249,11 @@ function readsOf(connection: Connection, { snapshots }: Clients): ClusterReads {
     definitions: () => definitions(names),
     hasChildren: async ({ metadata: { namespace, name, uid } }) => {
       const labelSelector = `${SET_LABEL}=${setLabelValue(name)}`
-      const found: readonly WatchedSnapshot[] = await snapshots.list({ namespace, labelSelector })
-      return found.some((object) => controllingSet(object)?.uid === uid)
+      const found = await snapshots.listAll({ namespace, labelSelector })
+      return found.some((object) => isUnreadable(object) || controllingSet(object)?.uid === uid)
     },
     isNamed: async (nodeName) =>
-      (await snapshots.list({ fieldSelector: `spec.nodeName=${nodeName}`, limit: 1 })).length > 0,
+      (await snapshots.listAll({ fieldSelector: `spec.nodeName=${nodeName}`, limit: 1 })).length > 0,
   }
 }
 

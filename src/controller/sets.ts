@@ -1,13 +1,16 @@
 // One pass over one set: its finalizer, the survey of its copies when it changed, and its status, which is written once a second at most.
+import { unparsedAt } from '../api/layers.ts'
+import { vmSnapshotNames } from '../api/vmsnapshot.ts'
 import type { VMSnapshotSet } from '../api/vmsnapshotset.ts'
 import type { APIError } from '../kube/connection.ts'
 import type { ReconcileContext } from '../kube/controller.ts'
-import { keyOf, semanticallyEqual } from '../kube/object.ts'
+import { keyOf, semanticallyEqual, type UnreadableObject } from '../kube/object.ts'
 import type { CopyReconciler } from './copies.ts'
-import { decideSet, type SetEffect } from './expand.ts'
+import { decideSet, isDeleting, type SetEffect } from './expand.ts'
 import type { Fleet } from './fleet.ts'
 import type { ClusterReads } from './reads.ts'
 import { type Requeue, soon } from './requeue.ts'
+import { holdBy, unreadableSetStatus } from './unreadable.ts'
 import type { Writes } from './writes.ts'
 
 export interface SetReconcilerOptions {
@@ -30,17 +33,31 @@ const statusIntervalMs = 1_000
 export class SetReconciler {
   readonly #options: SetReconcilerOptions
   readonly #surveyed = new Map<string, Surveyed>()
+  /** by key, the resourceVersion whose unreadable status was written over */
+  readonly #repaired = new Map<string, string>()
 
   constructor(options: SetReconcilerOptions) {
     this.#options = options
   }
 
   async reconcile(key: string, context: ReconcileContext): Promise<Requeue | undefined> {
+    const unreadable = this.#options.fleet.stores.sets.getUnreadable(key)
+    if (unreadable !== undefined) return this.#unreadable(key, unreadable)
     const set = this.#options.fleet.stores.sets.get(key)
     const surveyed = this.#survey(key, set)
     if (set === undefined || surveyed === undefined) return undefined
     const effect = decideSet({ set, hasChildren: this.#hasChildren(set) })
     return effect === undefined ? this.#writeStatus(set, surveyed) : this.#apply(effect, set, context)
+  }
+
+  /** It is there: nothing of it is created, changed or released, and once it can be read all of its copies are surveyed anew. */
+  async #unreadable(key: string, set: UnreadableObject): Promise<undefined> {
+    const before = this.#surveyed.get(key)
+    if (before !== undefined) this.#surveyed.set(key, { ...before, signature: '' })
+    if (this.#repaired.get(key) === set.metadata.resourceVersion) return
+    const { before: status, draft } = unreadableSetStatus(set)
+    if (!semanticallyEqual(draft, status)) await this.#options.writes.writeUnreadableSet(set, status, draft)
+    this.#repaired.set(key, set.metadata.resourceVersion)
   }
 
   /** All copies are looked at once for each change of the set; after that every event looks at its own copy only. */
@@ -51,7 +68,10 @@ export class SetReconciler {
       copies.forgetSet(before.uid)
       this.#surveyed.delete(key)
     }
-    if (set === undefined) return undefined
+    if (set === undefined) {
+      this.#repaired.delete(key)
+      return undefined
+    }
     const signature = signatureOf(set)
     if (before?.signature === signature) return before
     const names = new Set([...fleet.nodeNamesFor(set), ...copies.aggregateOf(set).nodeNames])
@@ -62,9 +82,16 @@ export class SetReconciler {
     return surveyed
   }
 
+  /** Parts of its status that cannot be read are written over, once a version. */
+  #mustRepair(set: VMSnapshotSet): boolean {
+    return unparsedAt(set, 'status') !== undefined && this.#repaired.get(keyOf(set)) !== set.metadata.resourceVersion
+  }
+
   #hasChildren(set: VMSnapshotSet): boolean {
     const { copies, fleet } = this.#options
-    return copies.aggregateOf(set).size > 0 || fleet.childrenOf(set).length > 0
+    return (
+      copies.aggregateOf(set).size > 0 || fleet.childrenOf(set).length > 0 || fleet.unreadableChildrenOf(set).length > 0
+    )
   }
 
   async #apply(effect: SetEffect, set: VMSnapshotSet, { log }: ReconcileContext): Promise<Requeue | undefined> {
@@ -89,9 +116,12 @@ export class SetReconciler {
   async #writeStatus(set: VMSnapshotSet, surveyed: Surveyed): Promise<Requeue | undefined> {
     const waitMs = surveyed.statusWrittenAtMs + statusIntervalMs - performance.now()
     if (waitMs > 0) return { requeueAfterMs: Math.ceil(waitMs) }
-    const status = this.#options.copies.aggregateOf(set).statusOf(set)
-    if (semanticallyEqual(status, set.status ?? {})) return undefined
-    await this.#options.writes.writeSetStatus(set, status)
+    const { copies, fleet, writes } = this.#options
+    const [unreadable] = isDeleting(set) ? fleet.unreadableChildrenOf(set) : []
+    const status = copies.aggregateOf(set).statusOf(set, unreadable && holdBy(vmSnapshotNames.kind, unreadable))
+    if (semanticallyEqual(status, set.status ?? {}) && !this.#mustRepair(set)) return undefined
+    await writes.writeSetStatus(set, status)
+    this.#repaired.set(keyOf(set), set.metadata.resourceVersion)
     surveyed.statusWrittenAtMs = performance.now()
     return undefined
   }

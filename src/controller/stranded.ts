@@ -12,6 +12,7 @@ import { isOutOfService, type NodeState } from './node-state.ts'
 import type { ClusterReads } from './reads.ts'
 import { decideStranded, type StrandedEffect } from './release.ts'
 import { type Requeue, soon } from './requeue.ts'
+import { holdOfSet } from './unreadable.ts'
 import type { WatchedSnapshot } from './watched.ts'
 import type { Writes } from './writes.ts'
 
@@ -46,7 +47,8 @@ export class StrandedReconciler {
     const { nodeName } = object.spec
     const verdict = fleet.verdictOf(nodeName)
     const record = fleet.stores.records.get(nodeName)
-    const effects = decideStranded({ object, verdict, isRecorded: isRecorded(record, object.metadata.uid) })
+    const hold = fleet.holdOf(nodeName) ?? holdOfSet(fleet.stores, object)
+    const effects = decideStranded({ object, verdict, isRecorded: isRecorded(record, object.metadata.uid), hold })
     if (effects.length === 0) this.#marked.delete(key)
     for (const effect of effects) {
       const next = await this.#apply(key, effect, object, verdict.state, record, context)

@@ -3,7 +3,9 @@ import { SET_LABEL } from '../api/group.ts'
 import { keyOf, type ObjectKey } from '../kube/object.ts'
 import { controllingSet } from './child.ts'
 import { copyKey } from './copies.ts'
+import { isDeleting } from './expand.ts'
 import type { Fleet } from './fleet.ts'
+import { nodeNameOf } from './unreadable.ts'
 import type { WatchedSnapshot } from './watched.ts'
 
 /** Where passes are asked for, by key. */
@@ -24,6 +26,9 @@ export class Wakeups {
   readonly #fleet: Fleet
   readonly #queues: Queues
   readonly #places = new Map<ObjectKey, Place>()
+  /** VMSnapshots that cannot be read, by key their nodes; undefined: any */
+  readonly #unreadable = new Map<ObjectKey, string | undefined>()
+  readonly #unreadableSets = new Set<ObjectKey>()
 
   constructor(fleet: Fleet, queues: Queues) {
     this.#fleet = fleet
@@ -34,7 +39,9 @@ export class Wakeups {
   all(): void {
     const { sets, snapshots } = this.#fleet.stores
     for (const nodeName of this.#fleet.nodeNames) this.#queues.nodes(nodeName)
-    for (const set of sets.list()) this.#queues.sets(keyOf(set))
+    for (const set of [...sets.list(), ...sets.unreadable]) this.#queues.sets(keyOf(set))
+    for (const set of sets.unreadable) this.#unreadableSets.add(keyOf(set))
+    for (const object of snapshots.unreadable) this.#unreadable.set(keyOf(object), nodeNameOf(object))
     for (const object of snapshots.list()) {
       const key = keyOf(object)
       this.#places.set(key, placeOf(object))
@@ -44,6 +51,33 @@ export class Wakeups {
 
   setChanged(key: ObjectKey): void {
     this.#queues.sets(key)
+    const isUnreadable = this.#fleet.stores.sets.getUnreadable(key) !== undefined
+    if (this.#unreadableSets.has(key) === isUnreadable) return
+    if (isUnreadable) this.#unreadableSets.add(key)
+    else this.#unreadableSets.delete(key)
+    // Releases on gone nodes wait for a set that cannot be read.
+    for (const object of this.#fleet.stores.snapshots.list()) {
+      if (isDeleting(object)) this.#ifStranded(keyOf(object), object)
+    }
+  }
+
+  /** What cannot be read holds up a node, or every node; and a set, or every set of its namespace. */
+  #unreadableMatters(key: ObjectKey): void {
+    const { sets, snapshots } = this.#fleet.stores
+    const object = snapshots.getUnreadable(key)
+    const wasUnreadable = this.#unreadable.has(key)
+    if (object === undefined && !wasUnreadable) return
+    const nodeNames = [this.#unreadable.get(key), object === undefined ? '' : nodeNameOf(object)]
+    if (object === undefined) this.#unreadable.delete(key)
+    else this.#unreadable.set(key, nodeNameOf(object))
+    const isAny = (wasUnreadable && nodeNames[0] === undefined) || nodeNames[1] === undefined
+    for (const nodeName of isAny ? this.#fleet.usedNodeNames : nodeNames) if (nodeName) this.#heldMatters(nodeName)
+    for (const set of sets.list()) if (set.metadata.namespace === key.split('/')[0]) this.#queues.sets(keyOf(set))
+  }
+
+  #heldMatters(nodeName: string): void {
+    this.#queues.nodes(nodeName)
+    this.nodeMatters(nodeName)
   }
 
   nodeChanged(nodeName: string): void {
@@ -51,6 +85,7 @@ export class Wakeups {
   }
 
   snapshotChanged(key: ObjectKey): void {
+    this.#unreadableMatters(key)
     const object = this.#fleet.stores.snapshots.get(key)
     const before = this.#places.get(key)
     const now = object === undefined ? undefined : placeOf(object)

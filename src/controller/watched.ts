@@ -1,9 +1,9 @@
 // Objects as the controller keeps them, ten thousands at once: only what a decision or a row goes by. Everything else is dropped while it is read.
 import * as z from 'zod'
-import { conditionsField } from '../api/condition.ts'
 import { CONTROLLER_FIELD_MANAGER } from '../api/group.ts'
+import { type Layered, parseLayers } from '../api/layers.ts'
 import { namespacedMeta, ownerReference } from '../api/metadata.ts'
-import { vmSnapshotResource, vmSnapshotSpec, vmSnapshotStatus } from '../api/vmsnapshot.ts'
+import { readableStatus, vmSnapshotResource, vmSnapshotSpec } from '../api/vmsnapshot.ts'
 
 const meta = namespacedMeta.pick({
   name: true,
@@ -17,30 +17,22 @@ const meta = namespacedMeta.pick({
   labels: true,
 })
 
-const watchedSnapshot = z.object({
-  apiVersion: z.string().optional(),
-  kind: z.string().optional(),
+const layers = {
   metadata: z.object({ ...meta.shape, ownerReferences: z.array(ownerReference).optional() }),
   spec: vmSnapshotSpec,
-  // What is only shown may be unknown to this version; what a removal goes by must be read as it stands.
-  status: vmSnapshotStatus
-    .pick({ observedGeneration: true, storageID: true, removal: true })
-    .extend({
-      conditions: conditionsField().catch(undefined),
-      baseTemplate: vmSnapshotStatus.shape.baseTemplate.catch(undefined),
-      snapshot: z.object({ size: z.string().optional() }).optional().catch(undefined),
-    })
-    .optional(),
-})
+  status: readableStatus
+    .pick({ observedGeneration: true, conditions: true, storageID: true, removal: true, baseTemplate: true })
+    .extend({ snapshot: z.object({ size: z.string().optional() }).optional() }),
+} as const
 
-export type WatchedSnapshot = z.infer<typeof watchedSnapshot> & {
+export type WatchedSnapshot = Layered<typeof layers.metadata, typeof layers.spec, typeof layers.status> & {
   /** nobody but the controller has written spec.deletionPolicy as it is now */
   readonly policyIsOurs: boolean
 }
 
 export const watchedSnapshotResource = {
   ...vmSnapshotResource,
-  parse: (value: unknown): WatchedSnapshot => ({ ...watchedSnapshot.parse(value), policyIsOurs: isPolicyOurs(value) }),
+  parse: (value: unknown): WatchedSnapshot => ({ ...parseLayers(layers, value), policyIsOurs: isPolicyOurs(value) }),
 } as const
 
 const managedFields = z.object({
@@ -72,35 +64,49 @@ const clusterMeta = z.object({
   deletionTimestamp: z.string().optional(),
 })
 
-const clusterNode = z.object({
+const nodeLayers = {
   metadata: clusterMeta,
   spec: z.object({ taints: z.array(z.object({ key: z.string() })).optional() }).optional(),
-})
+  status: z.object({}),
+  isSpecOptional: true,
+} as const
 
 /** A Node of the cluster: its labels and what it is tainted with. */
-export type ClusterNode = z.infer<typeof clusterNode>
+export type ClusterNode = Omit<
+  Layered<typeof clusterMeta, typeof nodeLayers.spec, typeof nodeLayers.status>,
+  'spec'
+> & {
+  readonly spec?: z.infer<typeof nodeLayers.spec>
+}
 
 export const clusterNodeResource = {
   group: '',
   version: 'v1',
   plural: 'nodes',
   namespaced: false,
-  parse: (value: unknown): ClusterNode => clusterNode.parse(value),
+  parse: (value: unknown): ClusterNode => {
+    const { status: _, ...node } = parseLayers(nodeLayers, value)
+    return node
+  },
 } as const
 
-const agentPod = z.object({
+const podLayers = {
   metadata: clusterMeta.extend({ namespace: z.string() }),
   spec: z.object({ nodeName: z.string().optional() }).optional(),
-  status: z.object({ conditions: z.array(z.object({ type: z.string(), status: z.string() })).optional() }).optional(),
-})
+  status: z.object({ conditions: z.array(z.object({ type: z.string(), status: z.string() })).optional() }),
+  isSpecOptional: true,
+} as const
 
 /** A Pod of the DaemonSet: where it is and whether it is ready. */
-export type AgentPod = z.infer<typeof agentPod>
+export type AgentPod = Omit<
+  Layered<typeof podLayers.metadata, typeof podLayers.spec, typeof podLayers.status>,
+  'spec'
+> & { readonly spec?: z.infer<typeof podLayers.spec> }
 
 export const agentPodResource = {
   group: '',
   version: 'v1',
   plural: 'pods',
   namespaced: true,
-  parse: (value: unknown): AgentPod => agentPod.parse(value),
+  parse: (value: unknown): AgentPod => parseLayers(podLayers, value),
 } as const

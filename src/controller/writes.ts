@@ -5,9 +5,17 @@ import type { Draft } from '../api/condition.ts'
 import { CONTROLLER_FIELD_MANAGER, DIRECTORY_FINALIZER, SET_FINALIZER, STATUS_FIELD_MANAGER } from '../api/group.ts'
 import type { VMSnapshotStatus } from '../api/vmsnapshot.ts'
 import type { VMSnapshotNode } from '../api/vmsnapshotnode.ts'
-import type { VMSnapshotSet } from '../api/vmsnapshotset.ts'
+import { type VMSnapshotSet, vmSnapshotSetKind } from '../api/vmsnapshotset.ts'
 import type { Term } from '../kube/leader.ts'
-import { addFinalizer, applyBody, keyOf, removeFinalizer, stampTransitions, testUnchanged } from '../kube/object.ts'
+import {
+  addFinalizer,
+  applyBody,
+  keyOf,
+  removeFinalizer,
+  stampTransitions,
+  testUnchanged,
+  type UnreadableObject,
+} from '../kube/object.ts'
 import type { Client } from '../kube/resource.ts'
 import type { SetStatusDraft } from './aggregate.ts'
 import { adoption, childOf, orphaning } from './child.ts'
@@ -78,6 +86,16 @@ export class Writes {
   async writeSetStatus(set: VMSnapshotSet, draft: SetStatusDraft): Promise<void> {
     const stamped = stampTransitions(draft, set.status, new Date())
     await this.#fenced().sets.apply(keyOf(set), applyBody(set, { status: stamped }), status)
+  }
+
+  /** Of a set that cannot be read. `before`: what is known of its status. */
+  async writeUnreadableSet(
+    set: UnreadableObject,
+    before: VMSnapshotSet['status'],
+    draft: SetStatusDraft,
+  ): Promise<void> {
+    const body = applyBody({ ...vmSnapshotSetKind, ...set }, { status: stampTransitions(draft, before, new Date()) })
+    await this.#fenced().sets.apply(keyOf(set), body, status)
   }
 
   /** In the agent's place and name, so that a returning agent takes over what stands there. */

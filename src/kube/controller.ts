@@ -10,6 +10,7 @@ import { APIError } from './api-error.ts'
 import { type Clock, systemClock } from './clock.ts'
 import type { Logger } from './log.ts'
 import { TermEndedError } from './term.ts'
+import { UnreadableObjectError } from './unreadable.ts'
 import { type QueueObserver, Workqueue } from './workqueue.ts'
 
 export interface ReconcileContext {
@@ -66,6 +67,8 @@ export function verdictOf(error: unknown): Verdict {
   if (error instanceof TerminalError) return { kind: 'terminal' }
   // Whoever leads next lists everything.
   if (error instanceof TermEndedError) return { kind: 'forget' }
+  // The write was done; its event brings the next pass.
+  if (error instanceof UnreadableObjectError && error.wasWritten) return { kind: 'forget' }
   if (!(error instanceof APIError)) return { kind: 'retry', level: 'error', atLeastMs: 0 }
   switch (error.kind) {
     case 'TooManyRequests':

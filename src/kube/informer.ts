@@ -6,6 +6,7 @@
 //   deleted and made again under one name is handed out; a replayed event changes nothing; the store never goes back to an older state of
 //   an object but by a list; the loop never ends before its signal does, whatever the server answers, and never runs hot: between two
 //   requests that came to nothing lie 150 ms at least, and up to 12.5 s, or a minute more where the server asks for it.
+//   An object that cannot be parsed ends nothing: it is kept as such, named in the log once a version, and parsed again when it changes.
 // Assumptions: a list without a resourceVersion is the server's newest state; events of one stream are in order. A stream that visibly is
 //   not is ended, and what there is is asked for again.
 // Caveats: keys only, so several changes may be seen as one; the store is behind the server by the time of one event; handlers run before
@@ -19,6 +20,7 @@ import type { Logger } from './log.ts'
 import type { KubeObject } from './object.ts'
 import { keyOf, type ObjectKey } from './resource.ts'
 import { IndexedStore, type Indexers, type Store } from './store.ts'
+import { isUnreadable, type UnreadableObject } from './unreadable.ts'
 import { isOlder } from './watch-format.ts'
 
 export type { Store } from './store.ts'
@@ -117,7 +119,7 @@ export class Informer<T extends KubeObject> {
   }
 
   async #watchFromNothing(onProgress: () => void, signal: AbortSignal): Promise<void> {
-    const found = new Map<ObjectKey, T>()
+    const found = new Map<ObjectKey, T | UnreadableObject>()
     const onEvent = (event: WatchEvent<T>) => {
       if (this.#position !== undefined) {
         if (this.#event(event)) onProgress()
@@ -213,11 +215,11 @@ export class Informer<T extends KubeObject> {
    * An event from before the position either tells what the store holds already, or it comes too late, and what else came too late, or never,
    * nobody knows: then all is asked for again.
    */
-  #isReplay(object: T, type: 'put' | 'delete'): boolean {
+  #isReplay(object: T | UnreadableObject, type: 'put' | 'delete'): boolean {
     const { resourceVersion } = object.metadata
     const position = this.#position ?? ''
     if (!isOlder(resourceVersion, position) && resourceVersion !== position) return false
-    const held = this.#store.get(keyOf(object))?.metadata.resourceVersion
+    const held = this.#store.versionOf(keyOf(object))
     const isKnown =
       type === 'delete'
         ? held === undefined || isOlder(resourceVersion, held)
@@ -232,17 +234,29 @@ export class Informer<T extends KubeObject> {
     return true
   }
 
-  #keep(object: T): void {
+  #keep(object: T | UnreadableObject): void {
     const key = keyOf(object)
-    if (this.#store.get(key)?.metadata.resourceVersion === object.metadata.resourceVersion) return
+    if (this.#store.versionOf(key) === object.metadata.resourceVersion) return
     this.#store.put(object)
+    this.#logUnparsed(key, object)
     this.#handOut(key)
   }
 
   #drop(key: ObjectKey): void {
-    if (this.#store.get(key) === undefined) return
+    if (this.#store.versionOf(key) === undefined) return
     this.#store.remove(key)
     this.#handOut(key)
+  }
+
+  #logUnparsed(key: ObjectKey, object: T | UnreadableObject): void {
+    const { resourceVersion } = object.metadata
+    const facts = { resource: this.#options.resource.plural, object: key, resourceVersion }
+    if (isUnreadable(object)) {
+      this.#options.log.error({ ...facts, why: object.unreadable }, 'object cannot be read')
+    } else if (object.unparsed !== undefined) {
+      const parts = object.unparsed.map(({ where, why }) => `${where}: ${why}`)
+      this.#options.log.warn({ ...facts, parts }, 'part of an object cannot be read')
+    }
   }
 
   #handOut(key: ObjectKey): void {

@@ -1,9 +1,11 @@
-// One collection of the API server on the wire: lists in pages, watches as typed events. Every oddity is an APIError; nothing is kept.
+// One collection of the API server on the wire: lists in pages, watches as typed events. Every oddity of a stream is an APIError, an
+// object that cannot be parsed is not: it is one of the objects. Nothing is kept.
 import { APIError } from './api-error.ts'
 import type { Connection, Query } from './connection.ts'
 import type { KubeObject } from './object.ts'
 import { collectionPath, keyOf, type ObjectKey, type Resource } from './resource.ts'
-import { parseEvent, parseList, streamError, withoutManagedFields } from './watch-format.ts'
+import { readObject, type UnreadableObject } from './unreadable.ts'
+import { parseEvent, parseList, streamError } from './watch-format.ts'
 
 export interface ListWatchOptions<T> {
   readonly connection: Connection
@@ -19,12 +21,12 @@ export interface ListWatchOptions<T> {
 }
 
 export interface List<T> {
-  readonly objects: ReadonlyMap<ObjectKey, T>
+  readonly objects: ReadonlyMap<ObjectKey, T | UnreadableObject>
   readonly resourceVersion: string
 }
 
 export type WatchEvent<T> =
-  | { readonly type: 'put' | 'delete'; readonly object: T }
+  | { readonly type: 'put' | 'delete'; readonly object: T | UnreadableObject }
   | { readonly type: 'bookmark'; readonly resourceVersion: string; readonly endsInitialEvents: boolean }
 
 const pageSize = '500'
@@ -45,7 +47,7 @@ export class ListWatch<T extends KubeObject> {
 
   /** All pages. A continue token that has expired is an error of kind Gone: the list must begin again. */
   async list(signal: AbortSignal): Promise<List<T>> {
-    const objects = new Map<ObjectKey, T>()
+    const objects = new Map<ObjectKey, T | UnreadableObject>()
     let token: string | undefined
     for (;;) {
       const query = { ...this.#selectors(), limit: pageSize, continue: token }
@@ -116,14 +118,8 @@ export class ListWatch<T extends KubeObject> {
     return { fieldSelector, labelSelector }
   }
 
-  #parse(value: unknown): T {
-    const { resource } = this.#options
-    try {
-      return withoutManagedFields(resource.parse(value))
-    } catch (cause) {
-      const why = cause instanceof Error ? cause.message : cause
-      throw new APIError('Transient', `an object of ${resource.plural} could not be read: ${why}`, {}, cause)
-    }
+  #parse(value: unknown): T | UnreadableObject {
+    return readObject(this.#options.resource, value)
   }
 }
 

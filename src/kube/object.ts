@@ -4,8 +4,18 @@ interface NamedObject {
   readonly metadata: { readonly name: string; readonly namespace?: string | undefined }
 }
 
+/** A part of an object that could not be read; the rest of the object counts. */
+export interface UnparsedPart {
+  /** path in the object, such as `status.storageID` */
+  readonly where: string
+  readonly why: string
+  /** as the API server sent it */
+  readonly value: unknown
+}
+
 /** The metadata that this room reads of any object. */
 export interface KubeObject extends NamedObject {
+  readonly unparsed?: readonly UnparsedPart[] | undefined
   readonly apiVersion?: string | undefined
   readonly kind?: string | undefined
   readonly metadata: NamedObject['metadata'] & {
@@ -13,6 +23,27 @@ export interface KubeObject extends NamedObject {
     readonly resourceVersion: string
     readonly finalizers?: readonly string[] | undefined
   }
+}
+
+/** An object whose metadata or spec could not be read. */
+export interface UnreadableObject {
+  readonly apiVersion?: string | undefined
+  readonly kind?: string | undefined
+  /** `uid` is '' where it could not be read */
+  readonly metadata: {
+    readonly name: string
+    readonly namespace?: string
+    readonly uid: string
+    readonly resourceVersion: string
+  }
+  /** which part could not be read, and why */
+  readonly unreadable: string
+  /** the object as the API server sent it */
+  readonly value: unknown
+}
+
+export function isUnreadable<T extends object>(object: T | UnreadableObject): object is UnreadableObject {
+  return 'unreadable' in object
 }
 
 /** Names an object in another one: an event, an owner. */

@@ -1,11 +1,12 @@
 // One kind of object behind typed verbs. The kind is given as data, and the caller's parser makes the type.
 import type { APIRequest, Connection, Query } from './connection.ts'
 import type { JSONPatchOperation, ObjectKey } from './object.ts'
+import { type Answer, isUnreadable, readObject, type UnreadableObject, UnreadableObjectError } from './unreadable.ts'
 import { parseList } from './watch-format.ts'
 
 export { keyOf, type ObjectKey } from './object.ts'
 
-/** A kind of object. `parse` throws for what is none of it. */
+/** A kind of object. `parse` throws Error, one line, for what is none of it, or cannot be read. */
 export interface Resource<T> {
   /** '' for the core group */
   readonly group: string
@@ -41,8 +42,8 @@ export interface ListOptions {
   readonly limit?: number
 }
 
-/** Every verb throws APIError. */
-export class Client<T> {
+/** Every verb throws APIError, and UnreadableObjectError where the answer cannot be read: that of a write says that it was written. */
+export class Client<T extends Answer> {
   readonly #connection: Connection
   readonly #resource: Resource<T>
   readonly #mayBegin: (() => void) | undefined
@@ -60,34 +61,42 @@ export class Client<T> {
   }
 
   async get(key: ObjectKey): Promise<T> {
-    return this.#resource.parse(await this.#request({ method: 'GET', path: this.#path(key) }))
+    return this.#read(await this.#request({ method: 'GET', path: this.#path(key) }), false)
   }
 
   /** All of them at once: for selectors that select few. */
-  async list({ namespace, limit, ...selectors }: ListOptions): Promise<readonly T[]> {
+  async list(options: ListOptions): Promise<readonly T[]> {
+    return (await this.#items(options)).map((item) => this.#read(item, false))
+  }
+
+  /** Also those that cannot be read. */
+  async listAll(options: ListOptions): Promise<readonly (T | UnreadableObject)[]> {
+    return (await this.#items(options)).map((item) => readObject(this.#resource, item))
+  }
+
+  async #items({ namespace, limit, ...selectors }: ListOptions): Promise<readonly unknown[]> {
     const path = collectionPath(this.#resource, namespace)
     const query = { ...selectors, limit: limit === undefined ? undefined : String(limit) }
-    const { items } = parseList(await this.#request({ method: 'GET', path, query }))
-    return items.map((item) => this.#resource.parse(item))
+    return parseList(await this.#request({ method: 'GET', path, query })).items
   }
 
   /** `fieldManager`: who shall own the fields; by default it is named after the program. */
   async create(object: object, namespace?: string, fieldManager?: string): Promise<T> {
     const path = collectionPath(this.#resource, namespace)
     const query = { fieldManager }
-    return this.#resource.parse(await this.#request({ method: 'POST', path, query, body: object }))
+    return this.#read(await this.#request({ method: 'POST', path, query, body: object }), true)
   }
 
   /** With the resourceVersion in `object`, one that changed meanwhile is an error of kind Conflict. */
   async replace(key: ObjectKey, object: object): Promise<T> {
-    return this.#resource.parse(await this.#request({ method: 'PUT', path: this.#path(key), body: object }))
+    return this.#read(await this.#request({ method: 'PUT', path: this.#path(key), body: object }), true)
   }
 
   /** JSON Patch. A `test` that fails is an error of kind Invalid. */
   async patch(key: ObjectKey, operations: readonly JSONPatchOperation[], subresource?: 'status'): Promise<T> {
     const path = this.#path(key, subresource)
     const contentType = 'application/json-patch+json'
-    return this.#resource.parse(await this.#request({ method: 'PATCH', path, body: operations, contentType }))
+    return this.#read(await this.#request({ method: 'PATCH', path, body: operations, contentType }), true)
   }
 
   /** Server-side apply. With a resourceVersion in `body`, an object that changed meanwhile is an error of kind Conflict. */
@@ -95,12 +104,18 @@ export class Client<T> {
     const query: Query = { fieldManager, force: String(force) }
     const path = this.#path(key, subresource)
     const contentType = 'application/apply-patch+yaml'
-    return this.#resource.parse(await this.#request({ method: 'PATCH', path, query, body, contentType }))
+    return this.#read(await this.#request({ method: 'PATCH', path, query, body, contentType }), true)
   }
 
   async delete(key: ObjectKey, preconditions?: Preconditions): Promise<void> {
     const body = { kind: 'DeleteOptions', apiVersion: 'v1', ...(preconditions ? { preconditions } : {}) }
     await this.#request({ method: 'DELETE', path: this.#path(key), body })
+  }
+
+  #read(answer: unknown, wasWritten: boolean): T {
+    const object = readObject(this.#resource, answer)
+    if (isUnreadable(object)) throw new UnreadableObjectError(this.#resource.plural, object, wasWritten)
+    return object
   }
 
   #request(request: APIRequest): Promise<unknown> {

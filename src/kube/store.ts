@@ -1,7 +1,9 @@
 // What an informer knows: objects by key, and keys by index. Readers see it whole after each event, never in between.
+// An object that could not be read is in none of the lists, and must not be taken for absent: `unreadable` has it.
 
 import type { KubeObject } from './object.ts'
 import { keyOf, type ObjectKey } from './resource.ts'
+import { isUnreadable, type UnreadableObject } from './unreadable.ts'
 
 export type Indexers<T> = Readonly<Record<string, (object: T) => readonly string[]>>
 
@@ -12,10 +14,17 @@ export interface Store<T> {
   list(): readonly T[]
   /** Objects for which the indexer of that name gives `value`. Throws RangeError for an index that does not exist. */
   byIndex(index: string, value: string): readonly T[]
+  /** Objects that exist and could not be read. */
+  readonly unreadable: readonly UnreadableObject[]
+  getUnreadable(key: ObjectKey): UnreadableObject | undefined
+  /** how many objects could not be read, or not whole */
+  readonly unparsableCount: number
 }
 
 export class IndexedStore<T extends KubeObject> implements Store<T> {
   readonly #objects = new Map<ObjectKey, T>()
+  readonly #unreadable = new Map<ObjectKey, UnreadableObject>()
+  readonly #unparsable = new Set<ObjectKey>()
   readonly #indexers: Indexers<T>
   readonly #indexes: ReadonlyMap<string, Map<string, Set<ObjectKey>>>
 
@@ -32,8 +41,26 @@ export class IndexedStore<T extends KubeObject> implements Store<T> {
     return this.#objects.get(key)
   }
 
+  get unreadable(): readonly UnreadableObject[] {
+    return [...this.#unreadable.values()]
+  }
+
+  getUnreadable(key: ObjectKey): UnreadableObject | undefined {
+    return this.#unreadable.get(key)
+  }
+
+  get unparsableCount(): number {
+    return this.#unparsable.size
+  }
+
+  /** Also of what could not be read. */
   keys(): readonly ObjectKey[] {
-    return [...this.#objects.keys()]
+    return [...this.#objects.keys(), ...this.#unreadable.keys()]
+  }
+
+  /** resourceVersion of what is kept under the key, read or not. */
+  versionOf(key: ObjectKey): string | undefined {
+    return (this.#objects.get(key) ?? this.#unreadable.get(key))?.metadata.resourceVersion
   }
 
   list(): readonly T[] {
@@ -47,9 +74,15 @@ export class IndexedStore<T extends KubeObject> implements Store<T> {
     return [...(entries.get(value) ?? [])].flatMap((key) => this.#objects.get(key) ?? [])
   }
 
-  put(object: T): void {
+  put(object: T | UnreadableObject): void {
     const key = keyOf(object)
     this.remove(key)
+    if (isUnreadable(object) || object.unparsed !== undefined) this.#unparsable.add(key)
+    if (isUnreadable(object)) this.#unreadable.set(key, object)
+    else this.#add(key, object)
+  }
+
+  #add(key: ObjectKey, object: T): void {
     this.#objects.set(key, object)
     this.#eachEntry(object, (entries, value) => {
       const keys = entries.get(value)
@@ -59,6 +92,8 @@ export class IndexedStore<T extends KubeObject> implements Store<T> {
   }
 
   remove(key: ObjectKey): void {
+    this.#unreadable.delete(key)
+    this.#unparsable.delete(key)
     const object = this.#objects.get(key)
     if (object === undefined) return
     this.#objects.delete(key)

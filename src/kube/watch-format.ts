@@ -1,9 +1,8 @@
 // What lists and watches look like on the wire. Everything that is not as it should be is an APIError.
 import { APIError } from './api-error.ts'
-import type { KubeObject } from './object.ts'
 
 /** managedFields are half of an object's bytes, and nobody here reads them. */
-export function withoutManagedFields<T extends KubeObject>(object: T): T {
+export function withoutManagedFields<T extends { readonly metadata: object }>(object: T): T {
   const { managedFields: _, ...metadata } = object.metadata as T['metadata'] & { managedFields?: unknown }
   return { ...object, metadata }
 }

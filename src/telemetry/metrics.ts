@@ -254,6 +254,12 @@ export const metrics = {
     labels: { resource, reason: ['ended', 'endedAtOnce', 'expired', 'throttled', 'refused', 'failed'] },
     query: 'sum by (resource, reason) (increase(vmsnapshot_informer_restarts_total{reason!="ended"}[15m])) > 10',
   },
+  vmsnapshot_unparsable_objects: {
+    type: 'gauge',
+    help: 'Objects that this process cannot read, or not whole; the log names each once a version.',
+    labels: { resource },
+    query: 'max by (resource) (vmsnapshot_unparsable_objects) > 0',
+  },
   vmsnapshot_events_total: {
     type: 'counter',
     help: 'Events for people, by what became of them; counted: told as a repeat; limited: left out, there were too many; lost: refused, or nobody to be told.',

@@ -55,3 +55,11 @@ export function tellLoopAtScrape(
 export function observeEvents(metrics: MetricsRegistry): EventObserver {
   return (outcome) => metrics.increment('vmsnapshot_events_total', { outcome })
 }
+
+export function tellUnparsableAtScrape(
+  metrics: MetricsRegistry,
+  { plural: resource }: { readonly plural: string },
+  { store }: { readonly store: { readonly unparsableCount: number } },
+): void {
+  metrics.onScrape(() => metrics.set('vmsnapshot_unparsable_objects', { resource }, store.unparsableCount))
+}

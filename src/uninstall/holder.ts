@@ -31,17 +31,23 @@ const status = z
   .optional()
   .catch(undefined)
 
-const policy = z.string().default('Delete')
+/** What cannot be read is shown as that, and retains nothing. */
+const name = z.string().catch('?')
+const policy = z.string().default('Delete').catch('?')
 
 const snapshot = z.looseObject({
   metadata: namespacedMeta,
-  spec: z.looseObject({ nodeName: z.string(), snapshotName: z.string(), deletionPolicy: policy }),
+  spec: z
+    .looseObject({ nodeName: name, snapshotName: name, deletionPolicy: policy })
+    .catch({ nodeName: '?', snapshotName: '?', deletionPolicy: '?' }),
   status,
 })
 
 const set = z.looseObject({
   metadata: namespacedMeta,
-  spec: z.looseObject({ template: z.looseObject({ snapshotName: z.string(), deletionPolicy: policy }) }),
+  spec: z
+    .looseObject({ template: z.looseObject({ snapshotName: name, deletionPolicy: policy }) })
+    .catch({ template: { snapshotName: '?', deletionPolicy: '?' } }),
   status,
 })
 

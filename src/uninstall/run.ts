@@ -5,6 +5,7 @@ import { describeSettings, type UninstallConfig, uninstallConfig, uninstallSetti
 import { type APIError, Connection } from '../kube/connection.ts'
 import { ListWatch } from '../kube/list-watch.ts'
 import { Client, keyOf, type Resource } from '../kube/resource.ts'
+import { isUnreadable, UnreadableObjectError } from '../kube/unreadable.ts'
 import { decideUninstall, type Step } from './decide.ts'
 import { type Holder, policyPaths, setHolders, snapshotHolders } from './holder.ts'
 import { textOf } from './text.ts'
@@ -69,7 +70,10 @@ async function listOf(connection: Connection, resource: Resource<Holder>): Promi
   const list = new ListWatch({ connection, resource })
   try {
     const { objects } = await list.list(AbortSignal.timeout(listMs))
-    return [...objects.values()]
+    return [...objects.values()].map((object) => {
+      if (isUnreadable(object)) throw new UnreadableObjectError(resource.plural, object, false)
+      return object
+    })
   } catch (error) {
     // An API server that does not serve a kind may only be starting: nothing is held where the definition is gone.
     if ((error as Partial<APIError>).kind === 'NotFound' && (await isGone(connection, resource))) return []

@@ -101,9 +101,11 @@ describe('an object that a newer version has written', () => {
     expect(read.status?.removal).toEqual(object.status?.removal)
   })
 
-  test('is refused where a removal would go by what cannot be read', () => {
+  test('keeps the part that a removal goes by and that cannot be read, and is refused where that is its spec', () => {
     const object = aVMSnapshot().build()
-    expect(() => vmSnapshotResource.parse({ ...object, status: { removal: { token: 5 } } })).toThrow()
+    const { status, unparsed } = vmSnapshotResource.parse({ ...object, status: { removal: { token: 5 } } })
+    expect(status).toEqual({})
+    expect(unparsed).toMatchObject([{ where: 'status.removal', value: { token: 5 } }])
     expect(() => vmSnapshotResource.parse({ ...object, spec: { ...object.spec, deletionPolicy: 'Archive' } })).toThrow()
   })
 })

@@ -42,10 +42,18 @@ describe('a VMSnapshot, as the controller keeps it,', () => {
     expect(kept.metadata).not.toHaveProperty('annotations')
   })
 
-  test('is refused when what a removal recorded cannot be read, and kept when what is only shown cannot', () => {
-    expect(() => watchedSnapshotResource.parse({ ...object, status: { removal: { token: 5 } } })).toThrow()
-    const odd = { ...object, status: { conditions: [{ type: 7 }], snapshot: 'x' } }
-    expect(watchedSnapshotResource.parse(odd).status).toEqual({ conditions: undefined, snapshot: undefined })
+  test('loses of its status only what cannot be read, and names that', () => {
+    const odd = {
+      ...object,
+      status: { conditions: [{ type: 7 }], snapshot: 'x', removal: { token: 5 }, storageID: 'a' },
+    }
+    const { status, unparsed = [] } = watchedSnapshotResource.parse(odd)
+    expect(status).toEqual({ conditions: [], storageID: 'a' })
+    expect(unparsed.map(({ where }) => where).sort()).toEqual([
+      'status.conditions[0]',
+      'status.removal',
+      'status.snapshot',
+    ])
   })
 
   test.each<[string, unknown, boolean]>([

@@ -1,19 +1,27 @@
 // Numbers and texts of any kind in status, and objects that cannot be parsed, on the real API server.
+import { execFileSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
+import { existsSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { nodeStatusOf } from '../../src/agent/node-status.ts'
 import { statusOf } from '../../src/agent/status.ts'
 import type { Draft } from '../../src/api/condition.ts'
-import { STATUS_FIELD_MANAGER } from '../../src/api/group.ts'
+import { API_VERSION, STATUS_FIELD_MANAGER } from '../../src/api/group.ts'
+import { LARGEST_COUNT } from '../../src/api/quantity.ts'
+import type { VMSnapshot } from '../../src/api/vmsnapshot.ts'
 import { vmSnapshotNodeKind } from '../../src/api/vmsnapshotnode.ts'
 import { type VMSnapshotSet, vmSnapshotSetKind, vmSnapshotSetResource } from '../../src/api/vmsnapshotset.ts'
 import { Aggregate } from '../../src/controller/aggregate.ts'
 import { applyBody, type KubeObject, semanticallyEqual, stampTransitions } from '../../src/kube/object.ts'
 import { Client } from '../../src/kube/resource.ts'
 import { look } from '../support/arbitraries.ts'
+import { canMount, Mounts } from '../support/mounts.ts'
 import { oddNumber, oddText, withOddValues } from '../support/odd-values.ts'
+import { writeSnapshot } from '../support/sample-snapshots.ts'
 import { Scene } from '../support/scene.ts'
+import { until } from '../support/until.ts'
 
 let scene: Scene
 let sets: Client<VMSnapshotSet>
@@ -110,3 +118,63 @@ describe('every status that an agent can write is accepted and read back equal',
     expect(faults.find((fault) => fault !== undefined)).toBeUndefined()
   })
 })
+
+describe('an agent whose objects have numbers that the server takes and no program reads back exactly', () => {
+  const tooLarge = 2 ** 63 - 1024
+
+  async function statusOfNode(name: string): Promise<Record<string, unknown>> {
+    const answer = await scene.connection.request({ method: 'GET', path: nodePath(name) })
+    return (answer as { status?: Record<string, unknown> }).status ?? {}
+  }
+
+  test('goes on, keeps the identity of its disk, and writes numbers that can be read', async () => {
+    const node = await scene.addNode()
+    writeSnapshot(node.baseDir, 'a')
+    const agent = node.start()
+    await scene.create('numbers', { nodeName: node.name, snapshotName: 'a' })
+    await scene.reason('numbers', 'Ready', 'Ready')
+    const { storageID } = await statusOfNode(node.name)
+    const counts = { totalBytes: tooLarge, availableBytes: tooLarge, totalInodes: tooLarge, claimedBytes: tooLarge }
+    await mergeStatus(nodePath(node.name), counts)
+    await mergeStatus(snapshotPath('numbers'), { snapshot: { allocatedBytes: tooLarge, apparentBytes: tooLarge } })
+    const isRepaired = (status: Record<string, unknown>) => Number(status.totalBytes) < tooLarge
+    const repaired = await until('the counts are written over', () => statusOfNode(node.name), isRepaired)
+    expect(repaired.storageID).toBe(storageID)
+    const readable = async () => (await scene.get('numbers'))?.status?.snapshot?.allocatedBytes
+    await until('the sizes are written over', readable, (bytes) => bytes !== undefined && bytes < tooLarge)
+    expect(agent.log).toContain('part of an object cannot be read')
+    expect(agent.log).not.toContain('list or watch failed')
+    await scene.delete('numbers')
+    await scene.gone('numbers')
+    expect(existsSync(node.path('a'))).toBe(false)
+    await agent.end('SIGKILL')
+  })
+
+  test.skipIf(!canMount)('reports and removes two sparse files of 7 EiB, and writes the same status once', async () => {
+    using mounts = new Mounts()
+    const node = await scene.addNode()
+    mounts.tmpfs(node.baseDir)
+    const directory = writeSnapshot(node.baseDir, 'sparse')
+    for (const name of ['one', 'two']) execFileSync('truncate', ['--size=7E', join(directory, name)])
+    const agent = node.start()
+    await scene.create('sparse', { nodeName: node.name, snapshotName: 'sparse' })
+    await scene.reason('sparse', 'Ready', 'Ready')
+    const { status, metadata } = (await scene.get('sparse')) as VMSnapshot
+    expect(status?.snapshot?.apparentBytes).toBe(LARGEST_COUNT)
+    rmSync(join(directory, 'snapfile'))
+    await scene.reason('sparse', 'Ready', 'FilesMissing')
+    expect((await scene.get('sparse'))?.metadata.uid).toBe(metadata.uid)
+    await scene.delete('sparse')
+    await scene.gone('sparse')
+    expect(existsSync(directory)).toBe(false)
+    await agent.end('SIGKILL')
+  })
+})
+
+const nodePath = (name: string) => `/apis/${API_VERSION}/vmsnapshotnodes/${name}`
+const snapshotPath = (name: string) => `/apis/${API_VERSION}/namespaces/${scene.namespace}/vmsnapshots/${name}`
+
+async function mergeStatus(path: string, status: object): Promise<void> {
+  const contentType = 'application/merge-patch+json'
+  await scene.connection.request({ method: 'PATCH', path: `${path}/status`, body: { status }, contentType })
+}
