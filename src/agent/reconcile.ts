@@ -213,8 +213,8 @@ export class Reconciler {
     if (report.kind !== 'directory') return nextRescanMs(rescanIntervalMs)
     const isPending = report.findings.some(({ severity }) => severity === 'pending')
     const settlesInMs = report.reinspectAfterMs ?? (isPending ? settleTimeMs : undefined)
-    if (settlesInMs === undefined) return nextRescanMs(rescanIntervalMs)
-    return Math.min(rescanIntervalMs, Math.ceil(settlesInMs) + 100)
+    if (settlesInMs === undefined || settlesInMs >= rescanIntervalMs) return nextRescanMs(rescanIntervalMs)
+    return Math.ceil(settlesInMs) + 100
   }
 
   #forget(uid: string): void {
