@@ -44,8 +44,8 @@ export function operations(
   /** of purges that are under way, by uid */
   const memories = new Map<string, PurgeMemory>()
   let walk: InventoryWalk | undefined
-  const inUse = (path: string, name: string) =>
-    loopDeviceOn(path) ?? (runningDir === undefined ? undefined : runningVMOf(name, runningDir))
+  const inUseOn = (base: BaseDirectory) => (path: string, name: string) =>
+    loopDeviceOn({ base, path, name }) ?? (runningDir === undefined ? undefined : runningVMOf(name, runningDir))
 
   const onStorage = <T>(storageID: string, run: (base: BaseDirectory) => T) =>
     on(openStorage(baseDir, storageID, lock), run)
@@ -129,11 +129,13 @@ export function operations(
     },
     checkRemovable: (target: RemovalTarget) =>
       onStorage(target.storageID, (base) =>
-        asAnswer(() => removal.checkRemovable(base, target, inUse, templates.blockOf)),
+        asAnswer(() => removal.checkRemovable(base, target, inUseOn(base), templates.blockOf)),
       ),
     stage: (target: RemovalTarget, notAfter: bigint) =>
       inSteps(target.storageID, (base) =>
-        removal.stage(base, target, notAfter, inUse, { syncer, templates }).catch((error) => answerOf(error, baseDir)),
+        removal
+          .stage(base, target, notAfter, inUseOn(base), { syncer, templates })
+          .catch((error) => answerOf(error, baseDir)),
       ),
     unstage: (target: RemovalTarget) =>
       onStorage(target.storageID, (base) => asAnswer(() => removal.unstage(base, target))),

@@ -5,7 +5,7 @@ import { type BigIntStats, lstatSync, readlinkSync } from 'node:fs'
 import { dirname } from 'node:path/posix'
 import type { BaseDirectory } from './base-directory.ts'
 import type { Directory } from './descriptor.ts'
-import { type Mount, mountOf, mountTable } from './mount-table.ts'
+import { isAtOrBelow, type Mount, mountOf, mountTable } from './mount-table.ts'
 import { errnoOf, problemOf } from './problem.ts'
 import type { Problem } from './report.ts'
 
@@ -227,11 +227,12 @@ function unlessRefused<T>(ask: () => T): T | undefined {
   }
 }
 
-/** A file system that is none of ours may hang, and cannot lead to the base directory but by a mount. */
+/** A file system that is neither the one of the base directory nor one below it may hang. */
 function isOnOtherFileSystem(path: string, base: BaseDirectory): boolean {
   const mounts = recentMounts()
   const mount = mounts.findLast(({ mountPoint }) => mountPoint === path)
-  return mount !== undefined && mount.device !== mountOf(base.path, mounts)?.device
+  if (mount === undefined || mount.device === mountOf(base.path, mounts)?.device) return false
+  return !mounts.some(({ mountPoint, device }) => device === mount.device && isAtOrBelow(mountPoint, base.path))
 }
 
 const recentMs = 100

@@ -2,7 +2,7 @@ import { existsSync, linkSync, mkdirSync, readdirSync, renameSync, rmSync, symli
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { BaseDirectory } from '../../src/snapshot/base-directory.ts'
 import type { RemovalTarget } from '../../src/snapshot/disk.ts'
-import { loopDeviceOn, runningVMOf } from '../../src/snapshot/in-use.ts'
+import { runningVMOf } from '../../src/snapshot/in-use.ts'
 import { RecentTemplates } from '../../src/snapshot/recent-templates.ts'
 import { recover as recoverTrash } from '../../src/snapshot/recover.ts'
 import * as removal from '../../src/snapshot/remove.ts'
@@ -285,17 +285,6 @@ describe('what is in use', () => {
     expect(await Promise.all(asked)).toEqual([inUse, inUse, inUse, undefined])
     rmSync(disk.at('vm'), { recursive: true })
     expect(await ask(base, 'images/minimal')).toBeUndefined()
-  })
-
-  test('is seen by the backing file of a loop device', () => {
-    const sys = `${disk.root}/sys`
-    mkdirSync(`${sys}/loop0/loop`, { recursive: true })
-    mkdirSync(`${sys}/loop1`, { recursive: true })
-    mkdirSync(`${sys}/sda`, { recursive: true })
-    writeFileSync(`${sys}/loop0/loop/backing_file`, `${disk.at('snap', 'rootfs.ext4')} (deleted)\n`)
-    expect(loopDeviceOn(disk.at('snap'), sys)).toContain('loop0')
-    expect(loopDeviceOn(disk.at('sna'), sys)).toBeUndefined()
-    expect(loopDeviceOn(disk.at('snap'), `${disk.root}/none`)).toBeUndefined()
   })
 })
 
