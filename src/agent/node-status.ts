@@ -80,9 +80,15 @@ function asItStands({ unparsed = [] }: VMSnapshotNode): Partial<VMSnapshotNodeSt
 function storageReady({ node, verdict, storage, baseDir, nameTaken }: NodeObserved) {
   const { generation } = node.metadata
   if (verdict.kind !== 'ready') return conditionOf('StorageReady', { ...verdict, status: 'Unknown' }, generation)
-  const remarks = `${mountRemark(storage)}${lockRemark(verdict)}${blockRemark(verdict)}${specRemark(node)}${trashRemark(nameTaken)}`
+  const remarks = `${linkRemark(storage)}${mountRemark(storage)}${lockRemark(verdict)}${blockRemark(verdict)}${specRemark(node)}${trashRemark(nameTaken)}`
   const message = `${baseDir} is storage ${verdict.storageID}${remarks}`
   return conditionOf('StorageReady', { status: 'True', reason: 'StorageReady', message }, generation)
+}
+
+/** What the status of snapshots names is the real path. */
+function linkRemark(storage: Storage): string {
+  const realPath = storage.kind === 'ready' ? storage.realPath : undefined
+  return realPath === undefined ? '' : `, given through a symbolic link to ${realPath}`
 }
 
 /** On the root file system of the node a missing mount cannot be told from an empty directory: said where people look. */

@@ -68,6 +68,8 @@ export class StorageKeeper {
   #lastLook: LastLook | undefined
   /** resourceVersion of the VMSnapshotNode that was last written over because it could not be read */
   #repairedVersion: string | undefined
+  /** of a base directory given through a symbolic link, as it was logged */
+  #realPath: string | undefined
   readonly #hasVerdict = Promise.withResolvers<void>()
 
   constructor(options: StorageKeeperOptions) {
@@ -120,6 +122,7 @@ export class StorageKeeper {
   async check(): Promise<void> {
     const storage = await this.#options.disk.storage()
     this.#lastLook = { storage, atMs: performance.now() }
+    this.#logRealPath(storage)
     const verdict = await this.#apply(this.#decide(storage))
     if (verdict.kind !== 'standby') await this.#writeNode(storage, verdict)
     this.#hasVerdict.resolve()
@@ -128,6 +131,18 @@ export class StorageKeeper {
     this.#announced = this.verdict
     this.#options.log.info({ storage: this.#announced }, 'base directory')
     this.#options.onChange()
+  }
+
+  /** Once for each path. */
+  #logRealPath(storage: Storage): void {
+    const realPath = storage.kind === 'ready' ? storage.realPath : undefined
+    if (realPath === undefined || realPath === this.#realPath) return
+    this.#realPath = realPath
+    const { disk, log } = this.#options
+    log.info(
+      { baseDir: disk.baseDir, realPath },
+      'the base directory is given through a symbolic link: using its real path',
+    )
   }
 
   #observed(storage: Storage): StorageObserved {

@@ -18,11 +18,14 @@ const markerMaxBytes = 64
 export class BaseDirectory {
   /** The real one, without symbolic links: what the kernel calls files below begins with it. */
   readonly path: string
+  /** as it was given */
+  readonly givenPath: string
   readonly root: Directory
   readonly #lock: HeldLock | undefined
 
-  private constructor(path: string, root: Directory, lock: HeldLock | undefined) {
-    this.path = path
+  private constructor(givenPath: string, root: Directory, lock: HeldLock | undefined) {
+    this.path = realPath(root, givenPath)
+    this.givenPath = givenPath
     this.root = root
     this.#lock = lock
   }
@@ -30,8 +33,7 @@ export class BaseDirectory {
   /** `lock`: without it everything can be read and nothing renamed. */
   static open(path: string, lock?: HeldLock): BaseDirectory | Failed {
     try {
-      const root = Directory.open(path)
-      return new BaseDirectory(realPath(root, path), root, lock)
+      return new BaseDirectory(path, Directory.open(path), lock)
     } catch (error) {
       return { kind: 'unknown', problem: baseProblem(error, path) }
     }
@@ -118,6 +120,7 @@ export function storageOf(base: BaseDirectory): Storage {
       storageID: marker,
       fileSystemType: fileSystemTypeAt(path) ?? `0x${type.toString(16)}`,
       isMountPoint,
+      ...(path === base.givenPath ? {} : { realPath: path }),
       totalBytes: blocks * bsize,
       availableBytes: bavail * bsize,
       totalInodes: files,

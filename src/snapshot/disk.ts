@@ -9,6 +9,8 @@ export type Storage =
       readonly storageID: string
       readonly fileSystemType: string
       readonly isMountPoint: boolean
+      /** where the base directory is, if it was given through a symbolic link */
+      readonly realPath?: string
       readonly totalBytes: number
       readonly availableBytes: number
       readonly totalInodes: number
