@@ -40,6 +40,10 @@ const lazyYaml = ['load', 'loadAll', 'dump']
   .map((name) => `export const ${name} = (...values) => require('./${yamlFile}').${name}(...values)`)
   .join('\n')
 
+/** The same for what reads those files, and with it whatever of zod only that needs. */
+const kubeconfigFile = 'kubeconfig.cjs'
+const lazyKubeconfig = `export const kubeconfigLogin = (...values) => require('./${kubeconfigFile}').kubeconfigLogin(...values)`
+
 const trimmed: Plugin = {
   name: 'trimmed',
   setup({ onResolve, onLoad }) {
@@ -51,13 +55,16 @@ const trimmed: Plugin = {
       if (path in logins && importer.startsWith(clientNode)) return { path, namespace: 'login' }
       return path === 'js-yaml' ? { path, namespace: 'lazy' } : undefined
     })
+    onResolve({ filter: /^\.\/kubeconfig-login\.ts$/ }, () => ({ path: kubeconfigFile, namespace: 'lazy' }))
     onResolve({ filter: /./, namespace: 'unreached' }, ({ path }) => ({ path, namespace: 'throwing' }))
     onLoad({ filter: /./, namespace: 'unreached' }, ({ path }) => ({
       contents: `module.exports = require('throwing')(${JSON.stringify(path)})`,
     }))
     onLoad({ filter: /./, namespace: 'throwing' }, () => ({ contents: throwing }))
     onLoad({ filter: /./, namespace: 'login' }, ({ path }) => ({ contents: refusing(...(logins[path] ?? ['', ''])) }))
-    onLoad({ filter: /./, namespace: 'lazy' }, () => ({ contents: lazyYaml }))
+    onLoad({ filter: /./, namespace: 'lazy' }, ({ path }) => ({
+      contents: path === kubeconfigFile ? lazyKubeconfig : lazyYaml,
+    }))
   },
 }
 
@@ -113,13 +120,21 @@ export async function bundle(
     splitting: true,
     sourcemap: 'linked',
     format: 'esm',
-    external: [`./${yamlFile}`],
+    external: [`./${yamlFile}`, `./${kubeconfigFile}`],
     plugins: [trimmed],
     // Some dependencies are CommonJS and require what Node brings.
     banner: { js: "import { createRequire } from 'node:module';const require = createRequire(import.meta.url);" },
   })
   const yaml = await build({ ...common, entryPoints: ['js-yaml'], outfile: join(directory, yamlFile), format: 'cjs' })
-  const all = { ...program.metafile.outputs, ...yaml.metafile.outputs }
+  const kubeconfig = await build({
+    ...common,
+    entryPoints: ['src/kube/kubeconfig-login.ts'],
+    outfile: join(directory, kubeconfigFile),
+    format: 'cjs',
+    external: [`./${yamlFile}`],
+    plugins: [trimmed],
+  })
+  const all = { ...program.metafile.outputs, ...yaml.metafile.outputs, ...kubeconfig.metafile.outputs }
   return { all: sizesOf(Object.keys(all), all), agent: sizesOf(loadedBy(agentEntries, all), all) }
 }
 

@@ -72,9 +72,10 @@ export const agentSettings = {
     flag: 'kubeconfig',
     env: 'KUBECONFIG',
     optional: true,
-    meaning: 'Path of a kubeconfig file; in-cluster configuration where it is not set',
+    meaning:
+      'Path of a kubeconfig file, or several with colons between them, merged as kubectl does; in-cluster configuration where it is not set',
     parse: (text: string) => text,
-    expected: 'a path',
+    expected: 'a path, or paths with colons between them',
   }),
   rescanIntervalMs: setting({
     flag: 'rescan-interval',
@@ -234,6 +235,12 @@ export const controllerSettings = {
   }),
   listenAddress: agentSettings.listenAddress,
   logLevel: agentSettings.logLevel,
+}
+
+/** The variables that kubectl reads, in capitals or not. They matter only outside of a Pod, with a kubeconfig that names no proxy. */
+export function proxyVariables(env: NodeJS.ProcessEnv = process.env) {
+  const variable = (name: string) => env[name] || env[name.toLowerCase()] || undefined
+  return { httpsProxy: variable('HTTPS_PROXY'), noProxy: variable('NO_PROXY') }
 }
 
 /** Throws ConfigError. */

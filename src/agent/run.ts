@@ -4,7 +4,7 @@ import { GROUP } from '../api/group.ts'
 import { type VMSnapshot, vmSnapshotResource } from '../api/vmsnapshot.ts'
 import { vmSnapshotNodeResource } from '../api/vmsnapshotnode.ts'
 import { vmSnapshotSetResource } from '../api/vmsnapshotset.ts'
-import { type AgentConfig, agentConfig, agentSettings, describeSettings } from '../config.ts'
+import { type AgentConfig, agentConfig, agentSettings, describeSettings, proxyVariables } from '../config.ts'
 import { Connection } from '../kube/connection.ts'
 import { Controller } from '../kube/controller.ts'
 import { definitionReads } from '../kube/definitions.ts'
@@ -58,6 +58,7 @@ export async function runAgent(args: readonly string[]): Promise<number> {
   const observer = observeRequests(metrics)
   const connection = new Connection({
     kubeconfig: config.kubeconfig,
+    proxyVariables: proxyVariables(),
     userAgent: `vmsnapshot-operator/${version} (agent)`,
     observer,
   })

@@ -4,7 +4,13 @@ import { v4 as freshUUID } from 'uuid'
 import { GROUP, SET_LABEL } from '../api/group.ts'
 import { vmSnapshotNodeResource } from '../api/vmsnapshotnode.ts'
 import { vmSnapshotSetResource } from '../api/vmsnapshotset.ts'
-import { type ControllerConfig, controllerConfig, controllerSettings, describeSettings } from '../config.ts'
+import {
+  type ControllerConfig,
+  controllerConfig,
+  controllerSettings,
+  describeSettings,
+  proxyVariables,
+} from '../config.ts'
 import { APIError, Connection } from '../kube/connection.ts'
 import { Controller, type ControllerObserver, type Reconcile } from '../kube/controller.ts'
 import { definitionReads } from '../kube/definitions.ts'
@@ -53,7 +59,11 @@ export async function runController(args: readonly string[]): Promise<number> {
   const config = controllerConfig(args)
   const log = createLogger('controller', config.logLevel, {})
   const metrics = createMetrics('controller')
-  const shape = { kubeconfig: config.kubeconfig, userAgent: `vmsnapshot-operator/${version} (controller)` }
+  const shape = {
+    kubeconfig: config.kubeconfig,
+    proxyVariables: proxyVariables(),
+    userAgent: `vmsnapshot-operator/${version} (controller)`,
+  }
   const observer = observeRequests(metrics)
   const connection = new Connection({ ...shape, observer, maxConcurrentRequests })
   // A renewal that takes longer is tried again within its deadline.

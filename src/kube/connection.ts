@@ -7,7 +7,7 @@
 // Caveats: a request is sent again only when its reused socket had been closed under it, and never a POST.
 
 import type { ClientRequest, IncomingMessage } from 'node:http'
-import { Agent, request as httpsRequest } from 'node:https'
+import { Agent, type AgentOptions, request as httpsRequest } from 'node:https'
 import { TLSSocket } from 'node:tls'
 import { APIError, errorOf } from './api-error.ts'
 import { bodyOf, linesOf, parseJSON, textOf } from './body.ts'
@@ -57,6 +57,7 @@ export interface ConnectionOptions extends CredentialOptions {
   readonly observer?: RequestObserver
 }
 
+const proxyTimeoutMs = 15_000
 const retryableCodes = ['ECONNRESET', 'EPIPE']
 
 export class Connection {
@@ -209,7 +210,9 @@ export class Connection {
     const credentials = await unlessAborted(this.#credentials.read(), signal)
     const send = () => {
       if (this.#isClosed) throw new APIError('Transient', 'the connection is closed')
-      return sendOnce(request, credentials, this.#agentFor(credentials), this.#options.userAgent, signal)
+      const sent = sendOnce(request, credentials, this.#agentFor(credentials), this.#options.userAgent, signal)
+      // Node ends a request that has no socket yet only once it gets one, which a proxy may never give.
+      return unlessAborted(sent, signal)
     }
     try {
       return await send()
@@ -220,16 +223,22 @@ export class Connection {
     }
   }
 
-  #agentFor({ tls }: Credentials): Agent {
-    const key = JSON.stringify(tls, (_, value) =>
+  #agentFor({ tls, proxy }: Credentials): Agent {
+    const key = JSON.stringify({ tls, proxy }, (_, value) =>
       value?.type === 'Buffer' ? Buffer.from(value.data).toString('base64') : value,
     )
     if (this.#agent !== undefined && key === this.#agentKey) return this.#agent
     this.renew()
     this.#agentKey = key
-    this.#agent = new Agent({ ...tls, keepAlive: true, keepAliveMsecs: 30_000, maxSockets: 256, maxFreeSockets: 16 })
+    const options = { ...tls, keepAlive: true, keepAliveMsecs: 30_000, maxSockets: 256, maxFreeSockets: 16 }
+    this.#agent = new Agent({ ...options, ...throughProxy(proxy) })
     return this.#agent
   }
+}
+
+/** Node's own CONNECT. The time ends one that the proxy does not answer, and idle sockets; no request, and no watch. */
+function throughProxy(proxy: URL | undefined): AgentOptions {
+  return proxy === undefined ? {} : { proxyEnv: { HTTPS_PROXY: proxy.href }, timeout: proxyTimeoutMs }
 }
 
 /** Its idle sockets end now, the others with what they carry. */

@@ -1,21 +1,25 @@
 // Where the API server is and who we are, read by @kubernetes/client-node's KubeConfig: kubeconfig files, in-cluster files, exec plug-ins.
 // Its hook for connection options is called with freshly read certificates; we take them from there and build no undici agent.
 import { type SpawnOptions, spawn } from 'node:child_process'
-import { existsSync, readFileSync, statSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import type { AgentOptions } from 'node:https'
-import { dirname, resolve } from 'node:path'
 import { KubeConfig } from '@kubernetes/client-node'
-import { load as parseYAML } from 'js-yaml'
+import { type Headers, kubeconfigLogin } from './kubeconfig-login.ts'
+import type { ProxyVariables } from './proxy.ts'
 
 export interface Credentials {
   readonly server: URL
   /** certificates and server name, as node:tls wants them */
   readonly tls: AgentOptions
-  readonly headers: Readonly<Record<string, string>>
+  readonly headers: Headers
+  /** undefined: none */
+  readonly proxy: URL | undefined
 }
 
 class CapturingKubeConfig extends KubeConfig {
   captured: AgentOptions = {}
+  impersonation: Headers = {}
+  proxy: URL | undefined
 
   override createDispatcherOptions(_cluster: unknown, tls: AgentOptions): { type: 'none' } {
     this.captured = Object.fromEntries(Object.entries(tls).filter(([, value]) => value !== undefined))
@@ -24,8 +28,10 @@ class CapturingKubeConfig extends KubeConfig {
 }
 
 export interface CredentialOptions {
-  /** path of a kubeconfig; undefined: the files that a Pod gets */
+  /** path of a kubeconfig, or several with colons between them; undefined: the files that a Pod gets */
   readonly kubeconfig: string | undefined
+  /** heeded with a kubeconfig that names no proxy itself; a Pod is in the cluster and needs none */
+  readonly proxyVariables?: ProxyVariables
   /** what stands before the paths of a Pod's files: a directory that looks like a Pod's root */
   readonly podRoot?: string
   /** of a request, and of an exec plug-in; 30 s unless told */
@@ -51,8 +57,11 @@ export class CredentialSource {
     return new URL(server)
   }
 
+  /** Files that are being replaced and cannot be read just now are read with the next refusal. */
   reload(): void {
-    this.#config = load(this.#options)
+    try {
+      this.#config = load(this.#options)
+    } catch {}
   }
 
   async read(): Promise<Credentials> {
@@ -66,52 +75,42 @@ export class CredentialSource {
       setDispatcher: () => {},
     }
     await config.applySecurityAuthentication(context as never)
-    return { server: this.server, tls: config.captured, headers }
+    return {
+      server: this.server,
+      tls: config.captured,
+      headers: { ...headers, ...config.impersonation },
+      proxy: config.proxy,
+    }
   }
 }
 
-function load({ kubeconfig, podRoot = '', deadlineMs = defaultDeadlineMs }: CredentialOptions): CapturingKubeConfig {
+function load(options: CredentialOptions): CapturingKubeConfig {
+  const { kubeconfig, podRoot = '', deadlineMs = defaultDeadlineMs, proxyVariables } = options
   const config = new CapturingKubeConfig()
   boundPlugins(config, deadlineMs)
   if (kubeconfig === undefined) loadInCluster(config, podRoot)
-  else loadFile(config, kubeconfig)
-  const server = config.getCurrentCluster()?.server
-  if (server === undefined)
-    throw new Error(`kubeconfig ${kubeconfig}: the current context ${config.getCurrentContext()} names no cluster`)
+  else loadFiles(config, kubeconfig, proxyVariables)
+  const server = config.getCurrentCluster()?.server ?? ''
   if (!server.startsWith('https://')) throw new Error(`the API server must be reached by https, not ${server}`)
   return config
 }
+
+/** A plug-in that asks a question gets no answer, and must not wait for one. */
+const unattended: SpawnOptions = { stdio: ['ignore', 'pipe', 'pipe'] }
 
 /** The library would wait for an exec plug-in for ever; how it starts one is its own, and no type tells of it. */
 function boundPlugins(config: KubeConfig, deadlineMs: number): void {
   const authenticators: readonly { execFn?: unknown }[] = Reflect.get(config, 'authenticators')
   const bounded = (command: string, args: readonly string[] | undefined, options: SpawnOptions) =>
-    spawn(command, args ?? [], { ...options, timeout: deadlineMs, killSignal: 'SIGKILL' })
+    spawn(command, args ?? [], { ...options, ...unattended, timeout: deadlineMs, killSignal: 'SIGKILL' })
   for (const authenticator of authenticators) if (authenticator.execFn !== undefined) authenticator.execFn = bounded
 }
 
-function loadFile(config: KubeConfig, path: string): void {
-  if (!existsSync(path) || !statSync(path).isFile()) throw new Error(`kubeconfig ${path} is not a file`)
-  try {
-    config.loadFromFile(path)
-    config.users = config.users.map((user) => withTokenFile(user, path))
-  } catch (cause) {
-    throw new Error(`kubeconfig ${path} could not be read: ${cause instanceof Error ? cause.message : cause}`, {
-      cause,
-    })
-  }
-}
-
-interface RawKubeconfig {
-  readonly users?: readonly { readonly name?: string; readonly user?: { readonly tokenFile?: string } }[]
-}
-
-/** The library knows `token-file` only, and that as it was when the kubeconfig was loaded; kubectl's word is `tokenFile`. */
-function withTokenFile(user: KubeConfig['users'][number], path: string): KubeConfig['users'][number] {
-  const { users = [] } = parseYAML(readFileSync(path, 'utf8')) as RawKubeconfig
-  const tokenFile = users.find(({ name }) => name === user.name)?.user?.tokenFile
-  if (tokenFile === undefined || user.token !== undefined) return user
-  return { ...user, authProvider: { name: 'tokenFile', config: { tokenFile: resolve(dirname(path), tokenFile) } } }
+function loadFiles(config: CapturingKubeConfig, paths: string, proxyVariables: ProxyVariables | undefined): void {
+  const { options, proxy, impersonation } = kubeconfigLogin(paths, proxyVariables)
+  config.loadFromOptions(options)
+  config.proxy = proxy
+  config.impersonation = impersonation
 }
 
 function loadInCluster(config: KubeConfig, podRoot: string): void {

@@ -3,7 +3,7 @@ import type { Credentials } from './credentials.ts'
 
 /** Claim `kubernetes.io.node.uid` of a bearer token; undefined where there is no such claim. */
 export function nodeUIDOf({ headers }: Pick<Credentials, 'headers'>): string | undefined {
-  const [, payload = ''] = /^Bearer [^.]+\.([^.]+)\./.exec(headers.Authorization ?? '') ?? []
+  const [, payload = ''] = /^Bearer [^.]+\.([^.]+)\./.exec(String(headers.Authorization)) ?? []
   try {
     const uid: unknown = JSON.parse(Buffer.from(payload, 'base64url').toString())?.['kubernetes.io']?.node?.uid
     return typeof uid === 'string' ? uid : undefined

@@ -1,7 +1,13 @@
 // The subcommand `uninstall`, for the moment before the operator goes: refuses while anything is held by its finalizers, since without it
 // their deletion would never end; or lets go of everything and keeps every directory. Agents and controller still run meanwhile.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { describeSettings, type UninstallConfig, uninstallConfig, uninstallSettings } from '../config.ts'
+import {
+  describeSettings,
+  proxyVariables,
+  type UninstallConfig,
+  uninstallConfig,
+  uninstallSettings,
+} from '../config.ts'
 import { type APIError, Connection } from '../kube/connection.ts'
 import { ListWatch } from '../kube/list-watch.ts'
 import { Client, keyOf, type Resource } from '../kube/resource.ts'
@@ -22,7 +28,8 @@ export async function runUninstall(args: readonly string[]): Promise<number> {
     return 0
   }
   const config = uninstallConfig(args)
-  const connection = new Connection({ kubeconfig: config.kubeconfig, userAgent: 'vmsnapshot-uninstall' })
+  const { kubeconfig } = config
+  const connection = new Connection({ kubeconfig, proxyVariables: proxyVariables(), userAgent: 'vmsnapshot-uninstall' })
   try {
     return await letGo(connection, config)
   } finally {

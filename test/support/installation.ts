@@ -67,7 +67,8 @@ export class Installation {
 
   get #values(): readonly string[] {
     const quick = 'agent.settings.settleTime=0s,agent.settings.rescanInterval=1s'
-    const grace = 'controller.settings.nodeGrace=3s,controller.settings.agentGrace=1s'
+    const grace =
+      'controller.settings.nodeGrace=3s,controller.settings.agentGrace=1s,controller.settings.recordGrace=3s'
     return ['--set', `agent.baseDir=${this.baseDir},${quick},${grace}`]
   }
 

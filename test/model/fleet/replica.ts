@@ -21,6 +21,7 @@ const restartMs = 300
 const namespace = 'vmsnapshot-system'
 const flags = [
   `--node-grace=${nodeGraceMs}ms`,
+  `--record-grace=${nodeGraceMs}ms`,
   `--agent-grace=${agentGraceMs}ms`,
   `--lease-duration=${leaseMs}ms`,
   '--log-level=debug',
