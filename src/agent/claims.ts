@@ -43,6 +43,20 @@ export function nameOf({ metadata }: VMSnapshot): string {
   return `VMSnapshot ${metadata.namespace}/${metadata.name}`
 }
 
+/** Names of all claimed directories, also those of objects of which nothing but the name can be read. */
+export function claimedNamesOf({ list, unreadable }: ClaimSource): readonly string[] {
+  return [...list().map(({ spec }) => spec.snapshotName), ...unreadable.flatMap((object) => directoryOf(object) ?? [])]
+}
+
+interface ClaimSource {
+  readonly list: () => readonly VMSnapshot[]
+  readonly unreadable: readonly UnreadableObject[]
+}
+
+function directoryOf({ value }: UnreadableObject): string | undefined {
+  return snapshotName.safeParse(partOf(value, 'spec', 'snapshotName')).data
+}
+
 /**
  * The first object that cannot be read and may claim the directory, or one inside it: its name for it is known, or could be any.
  * While there is one nothing of the directory is removed.
@@ -51,8 +65,8 @@ export function unreadableClaimOf(
   unreadable: readonly UnreadableObject[],
   directory: string,
 ): UnreadableObject | undefined {
-  return unreadable.find(({ value }) => {
-    const claimed = snapshotName.safeParse(partOf(value, 'spec', 'snapshotName'))
-    return !claimed.success || ['same', 'below'].includes(relationOf(claimed.data, directory))
+  return unreadable.find((object) => {
+    const claimed = directoryOf(object)
+    return claimed === undefined || ['same', 'below'].includes(relationOf(claimed, directory))
   })
 }

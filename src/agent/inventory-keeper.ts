@@ -5,6 +5,7 @@ import { UNCLAIMED_LIMIT, type VMSnapshotNodeStatus } from '../api/vmsnapshotnod
 import type { Store } from '../kube/informer.ts'
 import type { Disk, Inventory } from '../snapshot/disk.ts'
 import type { Logger } from '../telemetry/log.ts'
+import { claimedNamesOf } from './claims.ts'
 import { seenBefore } from './inventory-status.ts'
 import type { StorageVerdict } from './storage.ts'
 
@@ -74,7 +75,7 @@ export class InventoryKeeper {
 
   async #walk(storageID: string): Promise<void> {
     const { disk, objects, log, signal, onTaken } = this.#options
-    const claimed = objects.list().map(({ spec }) => spec.snapshotName)
+    const claimed = claimedNamesOf({ list: () => objects.list(), unreadable: objects.unreadable })
     const request = { claimed, seen: this.#seenOn(storageID), limit: UNCLAIMED_LIMIT }
     const inventory = await disk.inventory(storageID, request, signal)
     switch (inventory.kind) {

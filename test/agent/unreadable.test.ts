@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { unreadableClaimOf } from '../../src/agent/claims.ts'
+import { claimedNamesOf, unreadableClaimOf } from '../../src/agent/claims.ts'
 import { decide, type Observed, permissionOf } from '../../src/agent/decide.ts'
 import { nodeStatusOf } from '../../src/agent/node-status.ts'
 import { statusOf } from '../../src/agent/status.ts'
@@ -50,6 +50,15 @@ test.each<[string, unknown, boolean]>([
   ['of another directory', { snapshotName: 'b', deletionPolicy: 'Archive' }, false],
 ])('an unreadable object %s may claim a/b: %s', (_, spec, mayClaim) => {
   expect(unreadableClaimOf([unreadable(spec)], 'a/b') !== undefined).toBe(mayClaim)
+})
+
+test('the directory of an unreadable object is claimed where its name can be read', () => {
+  const list = () => [aVMSnapshot().claiming('a').build()]
+  const names = claimedNamesOf({
+    list,
+    unreadable: [unreadable({ snapshotName: 'b' }), unreadable({ snapshotName: 5 })],
+  })
+  expect(names).toEqual(['a', 'b'])
 })
 
 describe('a deletion', () => {
