@@ -62,9 +62,9 @@ export class StatusWriter {
 
   /** Of an object that cannot be read: once a version, and only what differs. Throws APIError. */
   async writeUnreadable(key: string, object: UnreadableObject, log: Logger): Promise<void> {
-    const { status: before, draft } = unreadableStatusOf(object)
+    const { status: before, draft, isWritable } = unreadableStatusOf(object)
     const { uid, resourceVersion } = object.metadata
-    if (this.#repairedVersions.get(uid) === resourceVersion) return
+    if (!isWritable || this.#repairedVersions.get(uid) === resourceVersion) return
     if (!semanticallyEqual(draft.conditions, before?.conditions)) {
       const body = applyBody({ ...vmSnapshotKind, ...object }, { status: stampTransitions(draft, before, new Date()) })
       await this.#client.apply(key, body, { fieldManager: STATUS_FIELD_MANAGER, force: true, subresource: 'status' })

@@ -24,7 +24,7 @@ import {
   withRetirement,
   withSharing,
 } from './storage.ts'
-import { storageIDsOf, unreadableRecordOf } from './unreadable.ts'
+import { isUnreadableRecord, storageIDsOf, unreadableRecordOf } from './unreadable.ts'
 
 export interface StorageKeeperOptions {
   readonly nodeName: string
@@ -247,8 +247,8 @@ export class StorageKeeper {
   /** Writes only what differs; creates the VMSnapshotNode where there is none. */
   async #writeNode(storage: Storage, verdict: StorageVerdict): Promise<void> {
     const { nodeName, nodes, client, disk, version, inventory } = this.#options
-    // It is there: its log line names it, and there is no base for a write.
-    if (nodes.getUnreadable(nodeName) !== undefined) return
+    // It is there: its log line names it, and what is not known to hold no storage ID is not written over.
+    if (isUnreadableRecord(nodes, nodeName)) return
     const node = nodes.get(nodeName) ?? (await this.#createNode())
     const agent = { version, nodeUID: await this.#options.nodeUID() }
     const nameTaken = this.#nameTaken

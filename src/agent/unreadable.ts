@@ -11,6 +11,8 @@ export interface UnreadableFound {
   /** what is known of the status that it has */
   readonly status: VMSnapshot['status']
   readonly draft: StatusDraft
+  /** false: what the status stands for is not known, and it is not written over */
+  readonly isWritable: boolean
 }
 
 /** Status of a VMSnapshot whose metadata or spec cannot be read: nothing is known of its directory, and nothing of it is removed. */
@@ -33,7 +35,7 @@ export function unreadableStatusOf({ unreadable, value }: UnreadableObject): Unr
     ...(removal === undefined ? {} : { removal }),
     ...asItStands({ unparsed }),
   }
-  return { status, draft }
+  return { status, draft, isWritable: !unparsed.some(({ where }) => where === 'status') }
 }
 
 /** What of the node's record of its disk cannot be read, and why. */
@@ -43,6 +45,12 @@ export function unreadableRecordOf(nodes: Store<VMSnapshotNode>, nodeName: strin
   if (whole !== undefined) return `${name} cannot be read (${whole.unreadable})`
   const part = unparsedAt(nodes.get(nodeName) ?? {}, 'status.storageID', 'status.retiredStorageIDs')
   return part === undefined ? undefined : `${part.where} of ${name} cannot be read (${part.why})`
+}
+
+/** Nothing of the record can be read: neither its storage ID nor whether it has one. */
+export function isUnreadableRecord(nodes: Store<VMSnapshotNode>, nodeName: string): boolean {
+  const isWithoutStatus = nodes.get(nodeName)?.unparsed?.some(({ where }) => where === 'status') ?? false
+  return isWithoutStatus || nodes.getUnreadable(nodeName) !== undefined
 }
 
 export interface StorageIDs {

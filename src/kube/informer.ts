@@ -47,6 +47,9 @@ const freshListMs = 10_000
 /** Initial events that broke off so often in a row are asked for in pages. */
 const brokenInitialEvents = 2
 
+/** An object may have thousands of parts that cannot be read. */
+const namedParts = 8
+
 type Handler = (key: ObjectKey) => void
 
 export class Informer<T extends KubeObject> {
@@ -254,7 +257,7 @@ export class Informer<T extends KubeObject> {
     if (isUnreadable(object)) {
       this.#options.log.error({ ...facts, why: object.unreadable }, 'object cannot be read')
     } else if (object.unparsed !== undefined) {
-      const parts = object.unparsed.map(({ where, why }) => `${where}: ${why}`)
+      const parts = object.unparsed.slice(0, namedParts).map(({ where, why }) => `${where}: ${why}`)
       this.#options.log.warn({ ...facts, parts }, 'part of an object cannot be read')
     }
   }

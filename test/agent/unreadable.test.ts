@@ -4,7 +4,7 @@ import { decide, type Observed, permissionOf } from '../../src/agent/decide.ts'
 import { nodeStatusOf } from '../../src/agent/node-status.ts'
 import { statusOf } from '../../src/agent/status.ts'
 import { decideStorage, withSharing } from '../../src/agent/storage.ts'
-import { storageIDsOf, unreadableRecordOf, unreadableStatusOf } from '../../src/agent/unreadable.ts'
+import { isUnreadableRecord, storageIDsOf, unreadableRecordOf, unreadableStatusOf } from '../../src/agent/unreadable.ts'
 import { type VMSnapshot, vmSnapshotResource } from '../../src/api/vmsnapshot.ts'
 import { type VMSnapshotNode, vmSnapshotNodeResource } from '../../src/api/vmsnapshotnode.ts'
 import { IndexedStore } from '../../src/kube/store.ts'
@@ -110,6 +110,16 @@ test('an unreadable object says so in every condition and keeps the disk and the
   ])
 })
 
+test.each<[unknown, boolean]>([
+  ['x', false],
+  [undefined, true],
+  [{ storageID: 5 }, true],
+])('an unreadable object whose status is %j is written over: %s', (status, isWritable) => {
+  const { metadata } = aVMSnapshot().build()
+  const object = readObject(vmSnapshotResource, { metadata, spec: 5, status }) as UnreadableObject
+  expect(unreadableStatusOf(object).isWritable).toBe(isWritable)
+})
+
 describe('the storage verdict', () => {
   const unmarked = { storage: { kind: 'unmarked', isMountPoint: true }, requireMountPoint: false } as const
   const metadata = { name: 'n', uid: 'u', resourceVersion: '1', creationTimestamp: '2026-01-01T00:00:00Z' }
@@ -135,6 +145,15 @@ describe('the storage verdict', () => {
       unreadableRecord,
     })
     expect(decided).toMatchObject({ kind: 'unknown', reason: 'ObjectUnreadable' })
+  })
+
+  test.each<[unknown, boolean]>([
+    ['x', true],
+    [[], true],
+    [{ storageID: 5 }, false],
+    [undefined, false],
+  ])('of a record whose status is %j is written: not %s', (status, isUnreadable) => {
+    expect(isUnreadableRecord(nodesWith({ metadata, status }), 'n')).toBe(isUnreadable)
   })
 
   test('counts a storage ID beside figures that cannot be read', () => {
