@@ -64,7 +64,7 @@ export const reasons = {
   ),
   BaseTemplateNotVisible: text(
     'The base template lies where the agent cannot see it.',
-    'Mount the template below the base directory, or ignore Restorable for this snapshot.',
+    'Keep templates below the base directory and take the snapshot again, so that rootfs.meta names the template there; or ignore Restorable for this snapshot.',
   ),
   BaseTemplateUnresolved: text(
     'A path or a file below the base directory cannot be read, so the base template of a snapshot is not known. The message names the path. ' +

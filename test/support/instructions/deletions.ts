@@ -1,0 +1,193 @@
+// Instructions about deletions that wait: DeletionBlocked.
+
+import { execFileSync } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { canMount, hasLoop, loopDevice, makeImage } from '../mounts.ts'
+import { writeSnapshot, writeTemplate } from '../sample-snapshots.ts'
+import type { Instruction, Stage } from './stage.ts'
+
+const retain = {
+  advice: 'set deletionPolicy to Retain',
+  follow: (stage: Stage) => stage.scene.retain(stage.name),
+  end: 'gone',
+} as const
+const blocked = { shows: 'DeletionBlocked', end: 'gone' } as const
+const notASnapshot = (stage: Stage) => {
+  mkdirSync(stage.path())
+  writeFileSync(stage.path('kernel'), 'x')
+  return stage.described()
+}
+const templateInUse = async (stage: Stage) => {
+  const image = writeTemplate(stage.node.baseDir)
+  stage.write('user', image)
+  await stage.scene.create(`${stage.name}-user`, { nodeName: stage.node.name, snapshotName: 'user' })
+  await stage.scene.create(stage.name, { nodeName: stage.node.name, snapshotName: 'images/minimal' })
+  await stage.shown('Exists', 'FilesMissing')
+}
+const running = mkdtempSync(join(tmpdir(), 'vmsnapshot-running-'))
+process.on('exit', () => rmSync(running, { recursive: true, force: true }))
+
+const mountedBelow = async (stage: Stage) => {
+  await stage.whole()
+  const other = mkdtempSync(join(tmpdir(), 'vmsnapshot-precious-'))
+  stage.finally(() => rmSync(other, { recursive: true, force: true }))
+  stage.mounts.mount(stage.directory(stage.name, 'mounted'), '--bind', other)
+}
+
+const onMounts: readonly Instruction[] = [
+  {
+    ...blocked,
+    reason: 'MountedBelow',
+    advice: 'unmount it',
+    create: mountedBelow,
+    follow: (stage) => stage.mounts.unmount(stage.path('mounted')),
+  },
+  { ...blocked, reason: 'MountedBelow', create: mountedBelow, ...retain },
+]
+
+const onLoop: readonly Instruction[] = [
+  {
+    ...blocked,
+    reason: 'InUse',
+    advice: 'end what uses it: the loop device',
+    create: async (stage) => {
+      await stage.whole()
+      stage.detach = loopDevice(stage.path('rootfs.ext4'))
+      stage.finally(() => {
+        try {
+          stage.detach?.()
+        } catch {}
+      })
+    },
+    follow: (stage) => stage.detach?.(),
+  },
+]
+
+const canBtrfs = hasLoop && canRun('mkfs.btrfs', '--version')
+if (!canBtrfs) console.warn('SKIPPED: instructions about btrfs, which need mkfs.btrfs and loop devices')
+const subvolumeBelow = async (stage: Stage) => {
+  await stage.whole()
+  execFileSync('btrfs', ['subvolume', 'create', stage.path('nested')], { stdio: 'ignore' })
+}
+const onBtrfs = (stage: Stage) => {
+  const image = `${stage.node.baseDir}.image`
+  makeImage(image, 'ext4', 200)
+  execFileSync('mkfs.btrfs', ['-q', '-f', image])
+  stage.mounts.image(stage.node.baseDir, image)
+}
+const subvolumes: readonly Instruction[] = [
+  {
+    ...blocked,
+    reason: 'SubvolumeBelow',
+    advice: 'delete it (btrfs subvolume delete)',
+    before: onBtrfs,
+    create: subvolumeBelow,
+    follow: (stage) => execFileSync('btrfs', ['subvolume', 'delete', stage.path('nested')], { stdio: 'ignore' }),
+  },
+  { ...blocked, reason: 'SubvolumeBelow', before: onBtrfs, create: subvolumeBelow, ...retain },
+]
+
+export const deletionInstructions: readonly Instruction[] = [
+  {
+    ...blocked,
+    reason: 'NotADirectory',
+    advice: 'move it away by hand',
+    create: (stage) => {
+      writeFileSync(stage.path(), 'a file')
+      return stage.described()
+    },
+    follow: (stage) => renameSync(stage.path(), `${stage.path()}-file`),
+  },
+  {
+    ...blocked,
+    reason: 'ForeignFinalizer',
+    advice: 'ask whoever set the finalizer: it is removed',
+    create: async (stage) => {
+      stage.write()
+      await stage.describe(stage.name, stage.name, { finalizers: ['example.org/backup'] })
+      await stage.shown('Ready', 'Ready')
+    },
+    follow: (stage) => stage.scene.removeFinalizer(stage.name, 'example.org/backup'),
+  },
+  {
+    ...blocked,
+    reason: 'ClaimBelow',
+    advice: 'delete that one first',
+    create: async (stage) => {
+      await stage.whole()
+      stage.write(`${stage.name}/below`)
+      await stage.described(`${stage.name}/below`)
+    },
+    follow: (stage) => stage.scene.delete(`${stage.name}-below`),
+  },
+  { ...blocked, reason: 'NotASnapshot', create: notASnapshot, ...retain },
+  {
+    ...blocked,
+    reason: 'NotASnapshot',
+    advice: 'remove the directory by hand',
+    create: notASnapshot,
+    follow: (stage) => rmSync(stage.path(), { recursive: true }),
+  },
+  {
+    ...blocked,
+    reason: 'SnapshotsBelow',
+    advice: 'delete them first, by a VMSnapshot that is made for each',
+    create: async (stage) => {
+      await stage.whole()
+      writeSnapshot(stage.node.baseDir, `${stage.name}/below`)
+    },
+    follow: async (stage) => {
+      await stage.described(`${stage.name}/below`)
+      await stage.scene.delete(`${stage.name}-below`)
+    },
+  },
+  {
+    ...blocked,
+    reason: 'BaseTemplateInUse',
+    advice: 'delete those first',
+    create: templateInUse,
+    follow: (stage) => stage.scene.delete(`${stage.name}-user`),
+  },
+  { ...blocked, reason: 'BaseTemplateInUse', create: templateInUse, ...retain },
+  {
+    ...blocked,
+    reason: 'InUse',
+    advice: 'stop the VM',
+    flags: [`--running-dir=${running}`],
+    create: async (stage) => {
+      await stage.whole()
+      writeFileSync(join(running, `${stage.name}.cow`), '')
+    },
+    follow: (stage) => rmSync(join(running, `${stage.name}.cow`)),
+  },
+  {
+    ...blocked,
+    reason: 'NameTaken',
+    advice: 'move the other one away: the first goes back by itself',
+    before: (stage) => {
+      const uid = randomUUID()
+      stage.write()
+      const trash = stage.directory('.vmsnapshot', 'trash')
+      renameSync(stage.path(), join(trash, uid))
+      writeFileSync(join(trash, `${uid}.name`), stage.name)
+      stage.write()
+    },
+    create: (stage) => stage.described(),
+    follow: (stage) => renameSync(stage.path(), `${stage.path()}-other`),
+  },
+  ...(canMount ? onMounts : []),
+  ...(hasLoop ? onLoop : []),
+  ...(canBtrfs ? subvolumes : []),
+]
+
+function canRun(command: string, ...args: readonly string[]): boolean {
+  try {
+    execFileSync(command, args, { stdio: 'ignore' })
+    return true
+  } catch {
+    return false
+  }
+}
