@@ -57,7 +57,8 @@ export class CopyReconciler {
   consider(set: VMSnapshotSet, nodeName: string): void {
     const seen = this.#options.fleet.copyOf(set, nodeName)
     this.#tell(seen)
-    if (doomedChildren(seen).length === 0 && decideCopy(seen).length === 0) return
+    const isWaiting = rowOf(seen)?.reason === 'NameNotOwned'
+    if (!isWaiting && doomedChildren(seen).length === 0 && decideCopy(seen).length === 0) return
     this.#options.enqueue(copyKey(set.metadata.namespace, set.metadata.name, nodeName))
   }
 

@@ -183,8 +183,8 @@ const followed: Partial<Record<Reason, readonly [advice: string, play: () => Pro
       async () => {
         const node = await addNode()
         const set = await createSet(node)
-        const { message } = await ofSet(set, 'CopiesNotReady')
-        expect(message).toContain('DirectoryAbsent')
+        const message = async () => JSON.stringify((await scene.set(`default/${set}`))?.status?.conditions ?? [])
+        await until('the set names the reason', message, (text) => text.includes('DirectoryAbsent'), deadline)
         writeSnapshot(scene.baseDir(node), set)
         await ofSet(set, 'Ready')
         await scene.deleteSet(`default/${set}`)

@@ -37,6 +37,15 @@ const mountedBelow = async (stage: Stage) => {
   stage.mounts.mount(stage.directory(stage.name, 'mounted'), '--bind', other)
 }
 
+/** The snapshot lies in the lower layer of an overlay that is mounted on the base directory. */
+const inLowerLayer = (stage: Stage) => {
+  const layers = join(stage.node.baseDir, '..')
+  for (const layer of ['lower', 'upper', 'work']) mkdirSync(join(layers, layer))
+  writeSnapshot(join(layers, 'lower'), stage.name)
+  const directories = `lowerdir=${layers}/lower,upperdir=${layers}/upper,workdir=${layers}/work`
+  stage.mounts.mount(stage.node.baseDir, '-t', 'overlay', 'overlay', '-o', `${directories},redirect_dir=off`)
+}
+
 const onMounts: readonly Instruction[] = [
   {
     ...blocked,
@@ -46,6 +55,17 @@ const onMounts: readonly Instruction[] = [
     follow: (stage) => stage.mounts.unmount(stage.path('mounted')),
   },
   { ...blocked, reason: 'MountedBelow', create: mountedBelow, ...retain },
+  {
+    ...blocked,
+    reason: 'OverlayLowerLayer',
+    advice: 'remove it in the lower layer and set deletionPolicy to Retain',
+    before: inLowerLayer,
+    create: (stage) => stage.described(),
+    follow: async (stage) => {
+      rmSync(join(stage.node.baseDir, '..', 'lower', stage.name), { recursive: true })
+      await stage.scene.retain(stage.name)
+    },
+  },
 ]
 
 const onLoop: readonly Instruction[] = [
@@ -78,7 +98,25 @@ const onBtrfs = (stage: Stage) => {
   execFileSync('mkfs.btrfs', ['-q', '-f', image])
   stage.mounts.image(stage.node.baseDir, image)
 }
+const subvolumeReadOnly = async (stage: Stage) => {
+  execFileSync('btrfs', ['subvolume', 'create', stage.path()], { stdio: 'ignore' })
+  stage.write()
+  await stage.described()
+  setReadOnly(stage, true)
+}
+const setReadOnly = (stage: Stage, isReadOnly: boolean) =>
+  execFileSync('btrfs', ['property', 'set', '-f', stage.path(), 'ro', String(isReadOnly)])
+
 const subvolumes: readonly Instruction[] = [
+  {
+    ...blocked,
+    reason: 'SubvolumeReadOnly',
+    advice: 'make it writable (btrfs property set)',
+    before: onBtrfs,
+    create: subvolumeReadOnly,
+    follow: (stage) => setReadOnly(stage, false),
+  },
+  { ...blocked, reason: 'SubvolumeReadOnly', before: onBtrfs, create: subvolumeReadOnly, ...retain },
   {
     ...blocked,
     reason: 'SubvolumeBelow',

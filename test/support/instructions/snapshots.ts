@@ -1,4 +1,5 @@
 // Instructions about the snapshot directory itself: Exists, Restorable and Ready.
+import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdirSync, renameSync, rmSync, symlinkSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs'
 import { encodeMeta } from '../../../src/snapshot/meta.ts'
 import { buildIDOf, writeSnapshot, writeTemplate } from '../sample-snapshots.ts'
@@ -31,6 +32,8 @@ const makeLoop = (stage: Stage) => {
   mkdirSync(stage.node.path('images'), { recursive: true })
   symlinkSync('loop', stage.node.path('images', 'loop'))
 }
+
+const takeAgainOver = { advice: 'take the snapshot again', follow: (stage: Stage) => stage.rewrite(template(stage)) }
 
 export const snapshotInstructions: readonly Instruction[] = [
   {
@@ -115,6 +118,15 @@ export const snapshotInstructions: readonly Instruction[] = [
     end: 'Ready',
   },
   {
+    reason: 'BaseTemplateChanged',
+    advice: 'restore the image as it was, with its modification time (cp -p)',
+    shows: 'Restorable',
+    create: templateChanged,
+    follow: (stage) => execFileSync('cp', ['-p', `${template(stage)}.as-it-was`, template(stage)]),
+    end: 'Restorable',
+  },
+  { reason: 'BaseTemplateChanged', shows: 'Restorable', create: templateChanged, ...takeAgainOver, end: 'Restorable' },
+  {
     reason: 'BaseTemplateNotVisible',
     advice: 'keep templates below the base directory and take the snapshot again',
     shows: 'Restorable',
@@ -189,6 +201,16 @@ async function secondDiffFileLost(stage: Stage): Promise<void> {
   writeSnapshot(stage.node.baseDir, stage.name, { generations: 1 })
   unlinkSync(stage.path(`memfile.${buildIDOf(stage.name, 1)}`))
   await stage.describe()
+}
+
+/** A sandbox manager resizes the image in place. */
+async function templateChanged(stage: Stage): Promise<void> {
+  const image = writeTemplateOf(stage)
+  execFileSync('cp', ['-p', image, `${image}.as-it-was`])
+  stage.write(stage.name, image)
+  await stage.described()
+  await stage.shown('Restorable', 'Restorable')
+  truncateSync(image, 300 * 1024 * 1024)
 }
 
 function claim(stage: Stage) {
