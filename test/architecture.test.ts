@@ -42,12 +42,29 @@ const table: readonly Row[] = [
   {
     name: 'agent',
     files: /^agent\//,
-    may: { agent: 'V', api: 'V', snapshot: 'V', 'kube/object': 'V', kube: 'T', telemetry: 'T', config: 'T' },
+    may: {
+      agent: 'V',
+      api: 'V',
+      snapshot: 'V',
+      'kube/object': 'V',
+      'kube/api-error': 'V',
+      kube: 'T',
+      telemetry: 'T',
+      config: 'T',
+    },
   },
   {
     name: 'controller',
     files: /^controller\//,
-    may: { controller: 'V', api: 'V', 'kube/object': 'V', kube: 'T', telemetry: 'T', config: 'T' },
+    may: {
+      controller: 'V',
+      api: 'V',
+      'kube/object': 'V',
+      'kube/api-error': 'V',
+      kube: 'T',
+      telemetry: 'T',
+      config: 'T',
+    },
   },
 ]
 

@@ -2,7 +2,7 @@
 // A restart may forget all of it.
 import { v4 as freshUUID } from 'uuid'
 import type { VMSnapshot } from '../api/vmsnapshot.ts'
-import type { Blocked } from './status.ts'
+import type { Blocked, ProvenGone } from './status.ts'
 
 /** Rule 3e: a barrier older than this lets nothing through; the next pass writes another. */
 const barrierLifetimeNs = 10_000_000_000n
@@ -29,6 +29,7 @@ export class Attempts {
   readonly #refusals = new Map<string, Refusal>()
   /** uid -> resourceVersion */
   readonly #over = new Map<string, string | undefined>()
+  readonly #gone = new Map<string, ProvenGone>()
 
   /** `refusalMs`: for so long an attempt that the disk refused is not repeated; each time in a row for twice as long, up to twenty times that. */
   constructor(refusalMs: number) {
@@ -71,6 +72,16 @@ export class Attempts {
     return refusal === undefined || performance.now() > refusal.untilMs ? undefined : refusal.why
   }
 
+  /** The recorded directory is proven gone: nothing that appears under its name is removed for this object. */
+  provenGone({ metadata }: VMSnapshot, how: ProvenGone): void {
+    // The removal is not forgotten when a later attempt finds nothing.
+    if (this.#gone.get(metadata.uid) !== 'removed') this.#gone.set(metadata.uid, how)
+  }
+
+  goneOf({ metadata }: VMSnapshot): ProvenGone | undefined {
+    return this.#gone.get(metadata.uid)
+  }
+
   /** The finalizer of what was read so is freed. */
   letGo({ metadata }: VMSnapshot): void {
     this.#over.set(metadata.uid, metadata.resourceVersion)
@@ -83,6 +94,7 @@ export class Attempts {
 
   forget(uid: string): void {
     this.#over.delete(uid)
+    this.#gone.delete(uid)
     this.#barriers.delete(uid)
     this.#refusals.delete(uid)
   }

@@ -12,6 +12,7 @@ import {
   blocked,
   hasUnparsedStatus,
   type Look,
+  type ProvenGone,
   problemReason,
   removalPartUnread,
   type StatusDraft,
@@ -52,6 +53,8 @@ export interface Observed {
   readonly refusal: Blocked | undefined
   /** the watch has delivered this process's own barrier write of this object, within the last seconds */
   readonly barrierPassed: boolean
+  /** this process proved the recorded directory gone: nothing is removed for the object any more */
+  readonly provenGone?: ProvenGone | undefined
   readonly allowRemoval: boolean
   /** an object of this node that cannot be read and may claim the directory */
   readonly unreadableClaim?: UnreadableObject | undefined
@@ -64,7 +67,12 @@ export type Effect =
   | { readonly kind: 'barrier'; readonly status: StatusDraft; readonly identity: Identity | undefined }
   /** takes the recorded directory away, proves it gone and frees the finalizer */
   | { readonly kind: 'remove'; readonly storageID: string; readonly identity: Identity | undefined }
-  | { readonly kind: 'freeFinalizer'; readonly why: 'Retained' | 'OtherClaim'; readonly storageID: string }
+  /** `ProvenGone`: an earlier pass proved the recorded directory gone, and its write of the finalizer did not succeed */
+  | {
+      readonly kind: 'freeFinalizer'
+      readonly why: 'Retained' | 'OtherClaim' | 'ProvenGone'
+      readonly storageID: string
+    }
 
 /** May the directory of a deleting object go? */
 export type Permission =
@@ -91,6 +99,9 @@ function mayClaim(owner: Owner): boolean {
 
 function decideDeletion(observed: Observed): readonly Effect[] {
   const { storage, report } = observed
+  if (observed.provenGone !== undefined && storage.kind === 'ready') {
+    return [{ kind: 'freeFinalizer', why: 'ProvenGone', storageID: storage.storageID }]
+  }
   const permission = permissionOf(observed)
   if (permission.kind === 'blocked') return statusEffects(observed, permission)
   // Of storage that is not ready every rule of the first line says blocked.

@@ -30,6 +30,25 @@ export class AgentEvents {
     for (const told of storageTransitionsOf(node.status, status)) this.#sink.record({ regarding, ...told })
   }
 
+  /** `what`: what cannot be written; `message`: the server's words */
+  writeDenied(object: VMSnapshot, what: string, message: string): void {
+    const regarding = referenceTo(vmSnapshotKind, object)
+    this.#sink.record({
+      regarding,
+      type: 'Warning',
+      reason: 'WriteDenied',
+      action: 'Write',
+      note: `${what}: ${message}`,
+    })
+  }
+
+  /** The VMSnapshotNode itself. */
+  recordDenied(node: VMSnapshotNode, message: string): void {
+    const regarding = referenceTo(vmSnapshotNodeKind, node)
+    const note = `the status cannot be written: ${message}`
+    this.#sink.record({ regarding, type: 'Warning', reason: 'WriteDenied', action: 'Write', note })
+  }
+
   removed(object: VMSnapshot, path: string, bytes: number): void {
     const note = `removed ${path} (${formatBytes(bytes)}) with ${nameOf(object)}`
     this.#recordOfNode(object, { type: 'Normal', reason: 'Removed', action: 'Remove', note })

@@ -1,5 +1,6 @@
 // What an agent tells in metrics: looks and removals as they happen, everything that somebody else holds at each scrape.
 import type { VMSnapshot } from '../api/vmsnapshot.ts'
+import type { Denials } from '../kube/denials.ts'
 import type { Store } from '../kube/informer.ts'
 import type { Storage } from '../snapshot/disk.ts'
 import type { Report } from '../snapshot/report.ts'
@@ -40,12 +41,14 @@ export interface Sources {
   readonly objects: Store<VMSnapshot>
   readonly inventory: InventoryKeeper
   readonly keeper: StorageKeeper
+  readonly denials: Denials
 }
 
-export function tellAtScrape(metrics: MetricsRegistry, { objects, keeper, inventory }: Sources): void {
+export function tellAtScrape(metrics: MetricsRegistry, { objects, keeper, inventory, denials }: Sources): void {
   metrics.onScrape(() => {
     tellObjects(metrics, objects.list())
     tellInventory(metrics, inventory)
+    metrics.set('vmsnapshot_denied_objects', {}, denials.size)
     metrics.set('vmsnapshot_storage_ready', {}, keeper.verdict.kind === 'ready' ? 1 : 0)
     const look = keeper.lastLook
     if (look === undefined) return

@@ -40,7 +40,7 @@ export class Observer {
     this.#options = options
   }
 
-  async observe(object: VMSnapshot, attempts: Pick<Attempts, 'hasPassed' | 'refusalOf'>): Promise<Observed> {
+  async observe(object: VMSnapshot, attempts: Pick<Attempts, 'hasPassed' | 'refusalOf' | 'goneOf'>): Promise<Observed> {
     const barrierPassed = attempts.hasPassed(object)
     const refusal = attempts.refusalOf(object.metadata.uid)
     const { allowRemoval } = this.#options
@@ -61,6 +61,7 @@ export class Observer {
       diskBlock: undefined,
       refusal,
       barrierPassed,
+      provenGone: attempts.goneOf(object),
       allowRemoval,
       unreadableClaim: this.#unreadableClaimOf(object),
     }

@@ -4,7 +4,7 @@ import type { StorageKeeper } from './storage-keeper.ts'
 export interface ReadinessOptions {
   /** by the name of what they follow */
   readonly informers: Readonly<Record<string, { readonly hasSynced: boolean }>>
-  readonly keeper: Pick<StorageKeeper, 'verdict' | 'lastLook'>
+  readonly keeper: Pick<StorageKeeper, 'verdict' | 'lastLook'> & Partial<Pick<StorageKeeper, 'writeDenied'>>
   readonly rescanIntervalMs: number
 }
 
@@ -12,13 +12,17 @@ export interface ReadinessOptions {
 const lateMs = 10 * 60_000
 
 export function readiness(options: ReadinessOptions, nowMs = performance.now()): readonly string[] {
-  return [...unsynced(options), ...withoutStorage(options, nowMs)]
+  return [...unsynced(options), ...withoutStorage(options, nowMs), ...withoutRecord(options)]
 }
 
 function unsynced({ informers }: ReadinessOptions): readonly string[] {
   return Object.entries(informers)
     .filter(([, { hasSynced }]) => !hasSynced)
     .map(([name]) => `${name} are not listed yet`)
+}
+
+function withoutRecord({ keeper: { writeDenied } }: ReadinessOptions): readonly string[] {
+  return writeDenied === undefined ? [] : [`the VMSnapshotNode cannot be written: ${writeDenied}`]
 }
 
 function withoutStorage({ keeper, rescanIntervalMs }: ReadinessOptions, nowMs: number): readonly string[] {

@@ -2,18 +2,34 @@
 // is repaired by the next one. Holds only what a restart may forget.
 import { DIRECTORY_FINALIZER } from '../api/group.ts'
 import type { VMSnapshot } from '../api/vmsnapshot.ts'
-import type { APIError } from '../kube/connection.ts'
+import { APIError, writeFailureOf } from '../kube/api-error.ts'
 import type { ReconcileContext } from '../kube/controller.ts'
-import { addFinalizer, type JSONPatchOperation, removeFinalizer, testUnchanged } from '../kube/object.ts'
+import type { Denials } from '../kube/denials.ts'
+import {
+  addFinalizer,
+  type JSONPatchOperation,
+  removeFinalizer,
+  semanticallyEqual,
+  testUnchanged,
+} from '../kube/object.ts'
 import type { Client } from '../kube/resource.ts'
 import { Attempts } from './attempts.ts'
 import { treeOf } from './claims.ts'
 import { decide, type Effect, isHeld, type Observed } from './decide.ts'
+import { DeniableWrites } from './deniable-writes.ts'
 import { Related } from './related.ts'
 import type { RemovalOutcome } from './removal.ts'
 import { Remover, type RemoverOptions } from './remover.ts'
 import { nextRescanMs } from './rescan.ts'
-import { type Blocked, blocked, problemReason, type StatusDraft, statusOf, statusWithRemoval } from './status.ts'
+import {
+  type Blocked,
+  blocked,
+  problemReason,
+  type StatusDraft,
+  statusOf,
+  statusWithRemoval,
+  unheldStatusOf,
+} from './status.ts'
 import { StatusWriter } from './status-writer.ts'
 import { Turns } from './turns.ts'
 
@@ -26,6 +42,8 @@ export interface ReconcilerOptions extends RemoverOptions {
   readonly keyOf: (object: VMSnapshot) => string
   /** another agent of this node speaks for its objects */
   readonly isStandby: () => boolean
+  /** when a write that the API server denies is tried again */
+  readonly denials: Denials
 }
 
 type Requeue = { readonly requeueAfterMs: number }
@@ -33,6 +51,7 @@ type Requeue = { readonly requeueAfterMs: number }
 export class Reconciler {
   readonly #options: ReconcilerOptions
   readonly #attempts: Attempts
+  readonly #writes: DeniableWrites
   readonly #status: StatusWriter
   readonly #remover: Remover
   readonly #related: Related
@@ -41,7 +60,10 @@ export class Reconciler {
   constructor(options: ReconcilerOptions) {
     this.#options = options
     this.#attempts = new Attempts(options.rescanIntervalMs / 2)
-    this.#status = new StatusWriter(options.client, (object, status) => options.events.statusWritten(object, status))
+    this.#writes = new DeniableWrites(options.denials, options.events)
+    this.#status = new StatusWriter(options.client, this.#writes, (object, status) =>
+      options.events.statusWritten(object, status),
+    )
     this.#remover = new Remover(options, this.#attempts, this.#status)
     this.#related = new Related(options)
     this.#turns = new Turns(options.enqueue)
@@ -54,7 +76,7 @@ export class Reconciler {
   async reconcile(key: string, context: ReconcileContext): Promise<Requeue | undefined> {
     const { store, rescanIntervalMs } = this.#options
     const object = store.get(key)
-    this.#related.wake(key, object, (uid) => this.#forget(uid))
+    this.#related.wake(key, object, (uid) => this.#forget(key, uid))
     if (object !== undefined && this.#attempts.isOver(object)) return undefined
     if (object === undefined || !isDeletion(object)) this.#turns.give(key)
     else if (!this.#turns.take(key, treeOf(object.spec.snapshotName))) return { requeueAfterMs: rescanIntervalMs }
@@ -75,7 +97,9 @@ export class Reconciler {
       let next: Requeue = { requeueAfterMs: this.#nextLook(observed) }
       const effects = decide(observed)
       for (const effect of effects) next = (await this.#apply(key, effect, observed, context)) ?? next
-      waitsForBarrier = effects.some(({ kind }) => kind === 'barrier')
+      if (!effects.some(({ kind }) => writesFinalizer.includes(kind))) this.#writes.forget('finalizer', key)
+      const isBegun = this.#attempts.barrierOf(object.metadata.uid) !== undefined
+      waitsForBarrier = isBegun && effects.some(({ kind }) => kind === 'barrier')
       return next
     } finally {
       if (!waitsForBarrier) this.#turns.give(key)
@@ -85,7 +109,7 @@ export class Reconciler {
   #apply(key: string, effect: Effect, observed: Observed, context: ReconcileContext): Promise<Requeue | undefined> {
     switch (effect.kind) {
       case 'addFinalizer':
-        return this.#patch(key, addFinalizer(observed.object, DIRECTORY_FINALIZER))
+        return this.#addFinalizer(key, observed, context)
       case 'writeStatus':
         return this.#writeStatus(key, observed.object, effect.status, context)
       case 'barrier':
@@ -104,14 +128,16 @@ export class Reconciler {
   async #freeFinalizer(
     key: string,
     { why, storageID }: Extract<Effect, { kind: 'freeFinalizer' }>,
-    { object, report }: Observed,
+    observed: Observed,
     { log }: ReconcileContext,
   ): Promise<Requeue | undefined> {
+    const { object, report } = observed
     const lock = await this.#options.disk.lock(storageID)
     if (lock.kind === 'held') return soon
-    const next = await this.#letGo(key, object, why === 'Retained' ? testUnchanged(object) : [])
+    const next = await this.#letGo(key, observed, log, why === 'Retained' ? testUnchanged(object) : [])
     if (next !== undefined) return next
-    log.info({ vmSnapshot: key, why, path: report.path }, 'directory stays, finalizer freed')
+    const what = why === 'ProvenGone' ? 'directory is gone, finalizer freed' : 'directory stays, finalizer freed'
+    log.info({ vmSnapshot: key, why, path: report.path }, what)
     if (why === 'Retained') this.#options.events.retained(object, report.path)
     return undefined
   }
@@ -135,7 +161,8 @@ export class Reconciler {
     switch (outcome.kind) {
       case 'removed':
       case 'absent':
-        return this.#letGo(key, observed.object)
+        this.#attempts.provenGone(observed.object, outcome.kind)
+        return this.#letGo(key, { ...observed, provenGone: outcome.kind }, log)
       case 'withdrawn':
       case 'stopped':
       case 'expired':
@@ -173,6 +200,7 @@ export class Reconciler {
     return requeueAfterMs === undefined ? undefined : { requeueAfterMs }
   }
 
+  /** Without a barrier on record nothing begins. */
   async #writeBarrier(
     key: string,
     object: VMSnapshot,
@@ -181,31 +209,75 @@ export class Reconciler {
   ): Promise<undefined> {
     const { token } = this.#attempts.begin(object.metadata.uid)
     const attempt = { token, identity, now: new Date() }
-    await this.#status.write(key, object, statusWithRemoval(status, attempt), log)
-    return undefined
+    const isWritten = await this.#status.write(key, object, statusWithRemoval(status, attempt), log)
+    if (!isWritten) this.#attempts.end(object.metadata.uid)
   }
 
-  #letGo(key: string, object: VMSnapshot, tests: readonly JSONPatchOperation[] = []): Promise<Requeue | undefined> {
+  #addFinalizer(key: string, observed: Observed, { log }: ReconcileContext): Promise<Requeue | undefined> {
+    const operations = addFinalizer(observed.object, DIRECTORY_FINALIZER)
+    return this.#patch(key, observed, operations, isHeld, log)
+  }
+
+  #letGo(
+    key: string,
+    observed: Observed,
+    log: ReconcileContext['log'],
+    tests: readonly JSONPatchOperation[] = [],
+  ): Promise<Requeue | undefined> {
+    const { object } = observed
     const operations = [...tests, ...removeFinalizer(object, DIRECTORY_FINALIZER)]
-    return this.#patch(key, operations, () => this.#attempts.letGo(object))
+    const isDone = (patched: VMSnapshot) => !isHeld(patched)
+    return this.#patch(key, observed, operations, isDone, log, () => this.#attempts.letGo(object))
   }
 
-  /** A failed `test` of the patch means that the store is behind: the event under way brings the next pass. */
+  /**
+   * A write of the finalizer; undefined once it is done, or where the object is gone. A failed `test` means that the store is behind: the event
+   * under way brings the next pass. `isDone`: a policy that changes objects may undo the write without denying it.
+   */
   async #patch(
     key: string,
-    operations: Parameters<Client<VMSnapshot>['patch']>[1],
+    observed: Observed,
+    operations: readonly JSONPatchOperation[],
+    isDone: (patched: VMSnapshot) => boolean,
+    log: ReconcileContext['log'],
     onDone = () => {},
   ): Promise<Requeue | undefined> {
-    try {
-      await this.#options.client.patch(key, operations)
+    const patch = async () => {
+      if (!isDone(await this.#options.client.patch(key, operations))) throw new APIError('Forbidden', undone)
       onDone()
-      return undefined
-    } catch (error) {
-      const { kind } = error as Partial<APIError>
-      if (kind === 'NotFound') return undefined
-      if (kind === 'Invalid') return soon
-      throw error
     }
+    try {
+      const attempt = await this.#writes.attempt('finalizer', key, observed.object, log, patch)
+      if (attempt.kind === 'done') return undefined
+      return await this.#writeDenied(key, observed, attempt.message ?? '', log)
+    } catch (error) {
+      switch (writeFailureOf(error)) {
+        case 'absent':
+          return undefined
+        case 'conflict':
+          return soon
+        default:
+          throw error
+      }
+    }
+  }
+
+  /** The status says so, where that can be written. What wakes the object when the write is tried again are the denials. */
+  async #writeDenied(
+    key: string,
+    observed: Observed,
+    message: string,
+    log: ReconcileContext['log'],
+  ): Promise<Requeue | undefined> {
+    const { uid } = observed.object.metadata
+    const object = this.#options.store.get(key)
+    const next = { requeueAfterMs: this.#nextLook(observed) }
+    if (object?.metadata.uid !== uid) return next
+    const seen = { ...observed, object }
+    const status = isHeld(object) ? deniedDeletionOf(seen, message) : unheldStatusOf(seen, notHeld(message))
+    if (semanticallyEqual(status, object.status ?? {})) return next
+    const waitMs = await this.#status.writeUnlessRecent(key, object, status, log)
+    return waitMs === undefined ? next : { requeueAfterMs: waitMs }
   }
 
   #nextLook({ report }: Observed): number {
@@ -217,14 +289,28 @@ export class Reconciler {
     return Math.ceil(settlesInMs) + 100
   }
 
-  #forget(uid: string): void {
+  #forget(key: string, uid: string): void {
     this.#attempts.forget(uid)
     this.#status.forget(uid)
+    this.#writes.forget('finalizer', key)
+    this.#writes.forget('status', key)
   }
 }
 
 function isDeletion(object: VMSnapshot): boolean {
   return object.metadata.deletionTimestamp !== undefined && isHeld(object)
+}
+
+const writesFinalizer: readonly Effect['kind'][] = ['addFinalizer', 'freeFinalizer', 'barrier', 'remove']
+
+const undone = `the API server accepted the write, but an admission policy or webhook undid it: finalizer ${DIRECTORY_FINALIZER}`
+
+function deniedDeletionOf(seen: Observed, message: string): StatusDraft {
+  return statusOf(seen, blocked('WriteDenied', `finalizer ${DIRECTORY_FINALIZER} cannot be taken off: ${message}`))
+}
+
+function notHeld(message: string): string {
+  return `finalizer ${DIRECTORY_FINALIZER} cannot be set, so that a deletion leaves the directory: ${message}`
 }
 
 const soon: Requeue = { requeueAfterMs: 1_000 }

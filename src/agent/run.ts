@@ -8,6 +8,7 @@ import { type AgentConfig, agentConfig, agentSettings, describeSettings, proxyVa
 import { Connection } from '../kube/connection.ts'
 import { Controller } from '../kube/controller.ts'
 import { definitionReads } from '../kube/definitions.ts'
+import { Denials } from '../kube/denials.ts'
 import { EventRecorder } from '../kube/events.ts'
 import { Informer } from '../kube/informer.ts'
 import { Client, keyOf } from '../kube/resource.ts'
@@ -15,6 +16,7 @@ import { openDisk } from '../snapshot/pool.ts'
 import { StatusServer } from '../telemetry/http.ts'
 import { createLogger, type Logger } from '../telemetry/log.ts'
 import {
+  observeDenials,
   observeEvents,
   observeInformer,
   observeLoop,
@@ -61,6 +63,7 @@ export async function runAgent(args: readonly string[]): Promise<number> {
     proxyVariables: proxyVariables(),
     userAgent: `vmsnapshot-operator/${version} (agent)`,
     observer,
+    onDenied: observeDenials(metrics),
   })
   const endNow = (exitCode: number) => void closeDisk(parts, log).then(() => process.exit(exitCode))
   const ending = followSignals({ log, logLevel: config.logLevel, endNow })
@@ -147,6 +150,7 @@ function wire(config: AgentConfig, connection: Connection, log: Logger, metrics:
     observer: observeEvents(metrics),
   })
   const events = new AgentEvents(recorder, () => nodes.store.get(nodeName))
+  const denials = new Denials({ wake: (key, delayMs) => controller.enqueueAfter(key, delayMs) })
   const reconciler = new Reconciler({
     client: new Client(connection, vmSnapshotResource),
     store,
@@ -158,6 +162,7 @@ function wire(config: AgentConfig, connection: Connection, log: Logger, metrics:
     mayRemove: () => !keeper.isRecovering,
     isStandby: () => keeper.verdict.kind === 'standby',
     keyOf,
+    denials,
     onRemoval: (outcome, durationMs) => countRemoval(metrics, outcome, durationMs),
     events,
   })
@@ -218,7 +223,7 @@ function wire(config: AgentConfig, connection: Connection, log: Logger, metrics:
     hints.refresh()
   })
   nodes.onChange((key) => storage.enqueue(key))
-  tellAtScrape(metrics, { objects: store, keeper, inventory })
+  tellAtScrape(metrics, { objects: store, keeper, inventory, denials })
   tellUnparsableAtScrape(metrics, vmSnapshotResource, objects)
   tellUnparsableAtScrape(metrics, vmSnapshotNodeResource, nodes)
   tellLoopAtScrape(metrics, 'snapshots', () => controller)

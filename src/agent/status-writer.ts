@@ -5,6 +5,7 @@ import { type VMSnapshot, vmSnapshotKind } from '../api/vmsnapshot.ts'
 import type { Logger } from '../kube/log.ts'
 import { applyBody, semanticallyEqual, stampTransitions, type UnreadableObject } from '../kube/object.ts'
 import type { Client } from '../kube/resource.ts'
+import type { DeniableWrites } from './deniable-writes.ts'
 import type { StatusDraft } from './status.ts'
 import { unreadableStatusOf } from './unreadable.ts'
 
@@ -15,6 +16,7 @@ const conditionIntervalMs = 1_000
 
 export class StatusWriter {
   readonly #client: Client<VMSnapshot>
+  readonly #writes: DeniableWrites
   readonly #onWritten: (object: VMSnapshot, status: StatusDraft) => void
   /** by uid, on the monotonic clock */
   readonly #writtenAtMs = new Map<string, number>()
@@ -22,12 +24,17 @@ export class StatusWriter {
   readonly #repairedVersions = new Map<string, string>()
 
   /** `onWritten` gets the object with its status from before. */
-  constructor(client: Client<VMSnapshot>, onWritten: (object: VMSnapshot, status: StatusDraft) => void) {
+  constructor(
+    client: Client<VMSnapshot>,
+    writes: DeniableWrites,
+    onWritten: (object: VMSnapshot, status: StatusDraft) => void,
+  ) {
     this.#client = client
+    this.#writes = writes
     this.#onWritten = onWritten
   }
 
-  /** Milliseconds until it may be written, where it was written just now; undefined once it is written. Throws APIError. */
+  /** Milliseconds until it may be written, where it was written just now; undefined once it is written or denied. Throws APIError. */
   async writeUnlessRecent(
     key: string,
     object: VMSnapshot,
@@ -38,7 +45,7 @@ export class StatusWriter {
     const intervalMs = summaryOf(object.status) === summaryOf(status) ? detailIntervalMs : conditionIntervalMs
     const waitMs = (this.#writtenAtMs.get(object.metadata.uid) ?? -intervalMs) + intervalMs - performance.now()
     if (waitMs > 0) return Math.ceil(waitMs)
-    await this.write(key, object, status, log)
+    if (!(await this.write(key, object, status, log))) return undefined
     const { uid, resourceVersion } = object.metadata
     if (object.unparsed !== undefined) this.#repairedVersions.set(uid, resourceVersion)
     this.#writtenAtMs.set(uid, performance.now())
@@ -51,13 +58,16 @@ export class StatusWriter {
     return this.#repairedVersions.get(metadata.uid) === metadata.resourceVersion
   }
 
-  /** Fails with a Conflict when the object changed since it was read. Throws APIError. */
-  async write(key: string, object: VMSnapshot, status: StatusDraft, log: Logger): Promise<void> {
+  /** False where the API server denies it. Fails with a Conflict when the object changed since it was read. Throws APIError. */
+  async write(key: string, object: VMSnapshot, status: StatusDraft, log: Logger): Promise<boolean> {
     const body = applyBody(object, { status: stampTransitions(status, object.status, new Date()) })
     const options = { fieldManager: STATUS_FIELD_MANAGER, force: true, subresource: 'status' } as const
-    await this.#client.apply(key, body, options)
+    const apply = () => this.#client.apply(key, body, options)
+    const { kind } = await this.#writes.attempt('status', key, object, log, apply)
+    if (kind !== 'done') return false
     this.#onWritten(object, status)
     if (summaryOf(object.status) !== summaryOf(status)) log.info({ vmSnapshot: key, ...verdictsOf(status) }, 'status')
+    return true
   }
 
   /** Of an object that cannot be read: once a version, and only what differs. Throws APIError. */

@@ -34,7 +34,11 @@ export interface Seen {
   readonly claims: readonly VMSnapshot[]
   readonly storage: StorageVerdict
   readonly report: Look
+  readonly provenGone?: ProvenGone | undefined
 }
+
+/** How this process proved the recorded directory gone: it removed it, or there was none. */
+export type ProvenGone = 'removed' | 'absent'
 
 export function statusOf(seen: Seen, blocked: Blocked | undefined): StatusDraft {
   const { object, storage, report } = seen
@@ -42,8 +46,9 @@ export function statusOf(seen: Seen, blocked: Blocked | undefined): StatusDraft 
   const isSeenOnUnknown = unparsedAt(object, 'status.storageID') !== undefined
   // Once seen on a disk, an object belongs to it: what another disk holds under its name is not its snapshot.
   const storageID = seenOn ?? (storage.kind === 'ready' && !isSeenOnUnknown ? storage.storageID : undefined)
-  const exists = existsOf(report)
-  const restorable = restorableOf(report, object.status?.baseTemplate)
+  const isGone = isRemoved(seen)
+  const exists = isGone ? removed(report) : existsOf(report)
+  const restorable = isGone ? removed(report) : restorableOf(report, object.status?.baseTemplate)
   const baseTemplate = baseTemplateOf(report, object.status?.baseTemplate)
   const verdicts: Record<string, Verdict> = { Exists: exists, Restorable: restorable, Ready: readyOf(seen, restorable) }
   if (blocked !== undefined) verdicts.DeletionBlocked = verdict('True', blocked.reason, blocked.message)
@@ -55,7 +60,7 @@ export function statusOf(seen: Seen, blocked: Blocked | undefined): StatusDraft 
     ...(removal === undefined ? {} : { removal }),
     ...(baseTemplate === undefined ? {} : { baseTemplate }),
     ...asItStands(object),
-    ...(report.kind === 'directory' ? { snapshot: snapshotStatusOf(report) } : {}),
+    ...(report.kind === 'directory' && !isGone ? { snapshot: snapshotStatusOf(report) } : {}),
   }
 }
 
@@ -81,6 +86,27 @@ export function asItStands({
 export function hasUnparsedStatus({ unparsed = [] }: Pick<VMSnapshot, 'unparsed'>): boolean {
   const kept = removalParts.map((name) => `status.${name}`)
   return unparsed.some(({ where }) => where.startsWith('status.') && !kept.includes(where))
+}
+
+/** Of an object that carries no finalizer of ours, because the API server does not let the agent set it. */
+export function unheldStatusOf(seen: Seen, message: string): StatusDraft {
+  const draft = statusOf(seen, undefined)
+  const { generation } = seen.object.metadata
+  const ready = conditionOf('Ready', verdict('False', 'WriteDenied', message), generation)
+  return { ...draft, conditions: draft.conditions.map((condition) => (condition.type === 'Ready' ? ready : condition)) }
+}
+
+/** Once removed, an object has no directory: one that appears under the name later has another identity. Also after a restart of the agent. */
+function isRemoved({ object, provenGone }: Seen): boolean {
+  if (provenGone === 'removed') return true
+  const { deletionTimestamp } = object.metadata
+  return (
+    deletionTimestamp !== undefined && object.status?.conditions?.some(({ reason }) => reason === 'Removed') === true
+  )
+}
+
+function removed({ path }: Look): Verdict {
+  return verdict('False', 'Removed', `the agent removed ${path}`)
 }
 
 function verdict(status: Verdict['status'], reason: Reason, message: string): Verdict {

@@ -3,7 +3,7 @@
 import { STATUS_FIELD_MANAGER } from '../api/group.ts'
 import type { VMSnapshot } from '../api/vmsnapshot.ts'
 import { type VMSnapshotNode, vmSnapshotNodeKind } from '../api/vmsnapshotnode.ts'
-import type { APIError } from '../kube/connection.ts'
+import { APIError, writeFailureOf } from '../kube/api-error.ts'
 import type { Store } from '../kube/informer.ts'
 import { applyBody, semanticallyEqual, stampTransitions } from '../kube/object.ts'
 import type { Client } from '../kube/resource.ts'
@@ -70,6 +70,7 @@ export class StorageKeeper {
   #repairedVersion: string | undefined
   /** of a base directory given through a symbolic link, as it was logged */
   #realPath: string | undefined
+  #writeDenied: string | undefined
   readonly #hasVerdict = Promise.withResolvers<void>()
 
   constructor(options: StorageKeeperOptions) {
@@ -84,6 +85,11 @@ export class StorageKeeper {
   /** The last look that `check` took, whatever came of it. */
   get lastLook(): LastLook | undefined {
     return this.#lastLook
+  }
+
+  /** Why the VMSnapshotNode cannot be written, in the server's words; undefined where it can. */
+  get writeDenied(): string | undefined {
+    return this.#writeDenied
   }
 
   /** Resolves with the first look whose outcome is on record. */
@@ -124,7 +130,7 @@ export class StorageKeeper {
     this.#lastLook = { storage, atMs: performance.now() }
     this.#logRealPath(storage)
     const verdict = await this.#apply(this.#decide(storage))
-    if (verdict.kind !== 'standby') await this.#writeNode(storage, verdict)
+    if (verdict.kind !== 'standby') await this.#writeNodeOrReport(storage, verdict)
     this.#hasVerdict.resolve()
     this.#verdict = verdict
     if (semanticallyEqual(this.verdict, this.#announced)) return
@@ -242,6 +248,25 @@ export class StorageKeeper {
     } finally {
       this.#isRecovering = false
     }
+  }
+
+  /** Until it is allowed the verdict stays what it was: a storage ID counts once it is on record. */
+  async #writeNodeOrReport(storage: Storage, verdict: StorageVerdict): Promise<void> {
+    try {
+      await this.#writeNode(storage, verdict)
+      this.#writeDenied = undefined
+    } catch (error) {
+      if (error instanceof APIError && writeFailureOf(error) === 'denied') this.#reportDenied(error.serverMessage)
+      throw error
+    }
+  }
+
+  #reportDenied(message: string): void {
+    const { nodes, nodeName, events } = this.#options
+    const isNew = this.#writeDenied === undefined
+    this.#writeDenied = message
+    const node = nodes.get(nodeName)
+    if (isNew && node !== undefined) events.recordDenied(node, message)
   }
 
   /** Writes only what differs; creates the VMSnapshotNode where there is none. */

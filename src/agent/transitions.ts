@@ -15,6 +15,7 @@ export interface Told {
 export interface StatusSeen {
   readonly conditions?: readonly ConditionDraft[] | undefined
   readonly snapshot?: VMSnapshotStatus['snapshot']
+  readonly removal?: VMSnapshotStatus['removal']
 }
 
 /** Of a VMSnapshot. `previous`: undefined before its first status. */
@@ -60,7 +61,7 @@ const damaged: Step = (previous, next) => {
   const was = conditionIn(previous, 'Restorable')
   const is = conditionIn(next, 'Restorable')
   if (is?.status !== 'False' || is.reason === was?.reason) return undefined
-  const isLoss = was?.status === 'True' && includes(losses, is.reason) && !isTakenByVM(next)
+  const isLoss = was?.status === 'True' && includes(losses, is.reason) && !isTakenByVM(next) && !isRemovalUnderWay(next)
   return isLoss || includes(damages, is.reason) ? warning('Damaged', 'Inspect', is) : undefined
 }
 
@@ -68,6 +69,11 @@ const damaged: Step = (previous, next) => {
 function isTakenByVM({ snapshot }: StatusSeen): boolean {
   const missing = snapshot?.missing ?? []
   return missing.length === 1 && missing[0] === 'rootfs.cow'
+}
+
+/** The agent itself takes the directory away. */
+function isRemovalUnderWay({ removal }: StatusSeen): boolean {
+  return removal !== undefined
 }
 
 const claimConflict: Step = (previous, next) => {
@@ -79,6 +85,8 @@ const claimConflict: Step = (previous, next) => {
 const deletionBlocked: Step = (previous, next) => {
   const is = conditionIn(next, 'DeletionBlocked')
   if (is?.status !== 'True' || is.reason === conditionIn(previous, 'DeletionBlocked')?.reason) return undefined
+  // Has an event of its own, which also comes where no status can be written.
+  if (is.reason === 'WriteDenied') return undefined
   return warning('DeletionBlocked', 'Remove', is)
 }
 

@@ -24,6 +24,10 @@ export const reasons = {
     'A file, a symbolic link or a device has the name. Links are never followed.',
     'Move it away by hand; the agent touches nothing but directories.',
   ),
+  Removed: text(
+    'The agent removed the directory and proved it gone; the object is still there because its finalizer could not be taken off.',
+    'DeletionBlocked says why. A directory that appears under the name later is another one and is not touched.',
+  ),
   // Restorable
   Restorable: text('Everything that a restore reads is there, whole and unchanged for the settle time.', nothing),
   StillChanging: text(
@@ -132,6 +136,11 @@ export const reasons = {
     'Delete one of the two: the directory goes only with its last claim.',
   ),
   Deleting: text('The object is being deleted.', 'Wait; DeletionBlocked says what holds it up.'),
+  // Ready and DeletionBlocked
+  WriteDenied: text(
+    "The API server denies a write of the operator: RBAC, an admission policy or webhook. The message has the server's words.",
+    'Change the policy, the right or the object as the message says, or bring the webhook back. The write is retried every few seconds.',
+  ),
   // DeletionBlocked
   ForeignFinalizer: text(
     "Somebody else's finalizer stands on the object, its set or another claim: that is how others hold a snapshot.",
@@ -222,6 +231,10 @@ export const reasons = {
   ),
   CopiesNotReady: text('Not every copy of the set is Ready; the message names the first.', 'Look at that VMSnapshot.'),
   CopyNotCreated: text('The node has no VMSnapshot of the set yet.', 'Wait.'),
+  CopyDenied: text(
+    "The API server denies the creation of a copy: a ResourceQuota, RBAC, an admission policy or webhook. The message has the server's words.",
+    'Raise the quota or change the policy. One copy is tried every few seconds; once it succeeds, all others follow.',
+  ),
   NameNotOwned: text(
     "An object that is not the set's has the name of its copy. It is left alone.",
     'Delete or rename the object that the message names.',

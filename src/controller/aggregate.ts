@@ -1,6 +1,7 @@
 // All copies of a set in one status. Counters move with each row, so that an event costs the same for 3 copies as for 3,000; rows are only put
 // in order when a status is written. Pure but for the counters.
 import { type ConditionDraft, conditionOf, type Draft, MESSAGE_MAX_BYTES, type Verdict } from '../api/condition.ts'
+import { SET_FINALIZER } from '../api/group.ts'
 import { cutText } from '../api/text.ts'
 import { NODE_ROW_LIMIT, type VMSnapshotSet, type VMSnapshotSetStatus } from '../api/vmsnapshotset.ts'
 import { isDeleting } from './expand.ts'
@@ -50,15 +51,21 @@ export class Aggregate {
     if (row.blocked !== undefined) counts.blocked += by
   }
 
-  /** `hold`: why the set waits for something that is none of its rows */
-  statusOf(set: VMSnapshotSet, hold?: CopyRow['blocked']): SetStatusDraft {
+  /**
+   * `hold`: why the set waits for something that is none of its rows; `denied`: why the API server does not let the controller write the
+   * finalizer of the set.
+   */
+  statusOf(set: VMSnapshotSet, hold?: CopyRow['blocked'], denied?: string): SetStatusDraft {
     const { generation } = set.metadata
     const { desired, exists, ready } = this.#counts
     const rows = [...this.#rows].sort(byUrgency)
     const omitted = rows.length - NODE_ROW_LIMIT
     return {
       ...(generation === undefined ? {} : { observedGeneration: generation }),
-      conditions: [conditionOf('Ready', this.#ready(set, rows), generation), ...this.#blocked(rows, generation, hold)],
+      conditions: [
+        conditionOf('Ready', this.#ready(set, rows, denied), generation),
+        ...this.#held(set, rows, hold, denied),
+      ],
       desired,
       exists,
       ready,
@@ -67,16 +74,37 @@ export class Aggregate {
     }
   }
 
-  #ready(set: VMSnapshotSet, rows: readonly Row[]): Verdict {
+  #ready(set: VMSnapshotSet, rows: readonly Row[], denied: string | undefined): Verdict {
     const { desired, lacking } = this.#counts
     if (isDeleting(set))
       return { status: 'False', reason: 'Deleting', message: `being deleted, ${copies(rows.length)} left` }
+    if (denied !== undefined)
+      return {
+        status: 'False',
+        reason: 'WriteDenied',
+        message: `no copy is created without ${finalizerDenied(denied)}`,
+      }
     if (desired === 0)
       return { status: 'False', reason: 'NoNodes', message: 'no node with an agent matches nodeSelector' }
     const ready = `${desired - lacking} of ${copies(desired)} ready`
     if (lacking === 0) return { status: 'True', reason: 'Ready', message: ready }
+    const [deniedNode, refused] = rows.find(([, row]) => row.isDesired && row.denied !== undefined) ?? []
+    if (refused !== undefined)
+      return { status: 'False', reason: 'CopyDenied', message: `${ready}; node ${deniedNode}: ${refused.denied}` }
     const [node, row] = rows.find(([, { isDesired, ready }]) => isDesired && !ready) ?? []
     return { status: 'False', reason: 'CopiesNotReady', message: `${ready}; node ${node}: ${row?.reason}` }
+  }
+
+  #held(
+    set: VMSnapshotSet,
+    rows: readonly Row[],
+    hold: CopyRow['blocked'],
+    denied: string | undefined,
+  ): readonly ConditionDraft[] {
+    const { generation } = set.metadata
+    if (denied === undefined || !isDeleting(set)) return this.#blocked(rows, generation, hold)
+    const found = { status: 'True', reason: 'WriteDenied', message: finalizerDenied(denied) } as const
+    return [conditionOf('DeletionBlocked', found, generation)]
   }
 
   /** The first copy that something holds, by its own reason; nothing where none is held. */
@@ -117,6 +145,10 @@ function rankOf({ isOnGoneNode, ready }: CopyRow): number {
 
 function shown(node: string, { ready, reason, size }: CopyRow) {
   return { node, ready, reason: reason.slice(0, 64), ...(size === undefined ? {} : { size: size.slice(0, 16) }) }
+}
+
+function finalizerDenied(message: string): string {
+  return `finalizer ${SET_FINALIZER}, which cannot be written: ${message}`
 }
 
 function copies(count: number): string {

@@ -1,8 +1,9 @@
 // One pass over one set's copy on one node. The key names both, so that each copy has its own back-off and a node that is slow to take its own
 // delays nobody else's.
 import { type VMSnapshotSet, vmSnapshotSetKind } from '../api/vmsnapshotset.ts'
-import type { APIError } from '../kube/connection.ts'
+import { writeFailureOf } from '../kube/api-error.ts'
 import type { ReconcileContext } from '../kube/controller.ts'
+import type { Attempt, DeniableWrite, Denials } from '../kube/denials.ts'
 import type { EventSink } from '../kube/events.ts'
 import { keyOf, referenceTo } from '../kube/object.ts'
 import { Aggregate } from './aggregate.ts'
@@ -18,6 +19,8 @@ export interface CopyReconcilerOptions {
   readonly reads: ClusterReads
   readonly writes: Writes
   readonly events: EventSink
+  /** when a write that the API server denies is tried again: of each kind one of a set at a time */
+  readonly denials: Denials
   /** asks for a pass over a copy */
   readonly enqueue: (key: string) => void
   /** the set's table has changed, or may be empty now */
@@ -27,6 +30,20 @@ export interface CopyReconcilerOptions {
 /** `namespace/set/node`: none of the three can hold a slash. */
 export function copyKey(namespace: string, setName: string, nodeName: string): string {
   return `${namespace}/${setName}/${nodeName}`
+}
+
+const effectKinds = [
+  'create',
+  'adopt',
+  'setPolicy',
+  'orphan',
+  'delete',
+] as const satisfies readonly CopyEffect['kind'][]
+/** Writes that fail with a conflict where the store is stale. */
+const pinned: readonly CopyEffect['kind'][] = ['create', 'adopt', 'orphan']
+
+function writeOf({ metadata }: VMSnapshotSet, nodeName: string, effect: CopyEffect['kind']): DeniableWrite {
+  return { group: `${metadata.uid} ${effect}`, key: copyKey(metadata.namespace, metadata.name, nodeName) }
 }
 
 /** What no watch of ours tells of: an object that has a copy's name and is nobody's, a definition that is being deleted. */
@@ -55,7 +72,7 @@ export class CopyReconciler {
 
   /** Counts the copy as the stores have it, and asks for a pass where there is something to do. */
   consider(set: VMSnapshotSet, nodeName: string): void {
-    const seen = this.#options.fleet.copyOf(set, nodeName)
+    const seen = this.#withDenial(this.#options.fleet.copyOf(set, nodeName))
     this.#tell(seen)
     const isWaiting = rowOf(seen)?.reason === 'NameNotOwned'
     if (!isWaiting && doomedChildren(seen).length === 0 && decideCopy(seen).length === 0) return
@@ -67,9 +84,12 @@ export class CopyReconciler {
     const set = this.#options.fleet.stores.sets.get(`${namespace}/${name}`)
     if (set === undefined) return undefined
     const seen = await this.#observe(set, nodeName)
-    this.#tell(seen)
+    const effects = decideCopy(seen)
+    this.#forgetOthers(set, nodeName, effects)
+    this.#tell(this.#withDenial(seen))
     let next = seen.definitions === undefined || seen.definitions.kind === 'stable' ? undefined : lookAgain
-    for (const effect of decideCopy(seen)) next = (await this.#apply(effect, seen, context)) ?? next
+    for (const effect of effects) next = (await this.#apply(effect, seen, context)) ?? next
+    if (effects.length > 0) this.#tell(this.#withDenial(seen))
     return next ?? (rowOf(seen)?.reason === 'NameNotOwned' ? lookAgain : undefined)
   }
 
@@ -83,45 +103,80 @@ export class CopyReconciler {
     return { ...seen, definitions, isExpired }
   }
 
-  async #apply(effect: CopyEffect, seen: CopyObserved, { log }: ReconcileContext): Promise<Requeue | undefined> {
-    const { writes } = this.#options
-    const { set, nodeName } = seen
-    const facts = { vmSnapshotSet: keyOf(set), node: nodeName }
-    switch (effect.kind) {
-      case 'create':
-        return this.#unlessBehind('AlreadyExists', async () => {
-          await writes.createChild(set, nodeName)
-          log.debug(facts, 'copy created')
-        })
-      case 'adopt':
-        return this.#unlessBehind('Invalid', async () => {
-          await writes.adopt(set, effect.object)
-          log.info({ ...facts, vmSnapshot: effect.object.metadata.name }, 'orphan adopted')
-        })
-      case 'setPolicy':
-        await writes.setPolicy(effect.child, effect.policy)
-        log.debug({ ...facts, deletionPolicy: effect.policy }, 'policy propagated')
-        return undefined
-      case 'orphan':
-        return this.#unlessBehind('Invalid', async () => {
-          await writes.orphan(set, effect.child)
-          log.info({ ...facts, vmSnapshot: effect.child.metadata.name }, 'copy left behind as an orphan')
-        })
-      case 'delete':
-        await writes.deleteChild(effect.child)
-        this.#tellDeleted(seen, log, facts)
-        return undefined
+  /** What was denied and is not wanted any more makes room for the next copy to be tried. */
+  #forgetOthers(set: VMSnapshotSet, nodeName: string, effects: readonly CopyEffect[]): void {
+    for (const kind of effectKinds) {
+      if (!effects.some((effect) => effect.kind === kind)) this.#options.denials.forget(writeOf(set, nodeName, kind))
     }
   }
 
-  async #unlessBehind(kind: APIError['kind'], write: () => Promise<void>): Promise<Requeue | undefined> {
+  #withDenial(seen: CopyObserved): CopyObserved {
+    for (const effect of effectKinds) {
+      const message = this.#options.denials.messageOf(writeOf(seen.set, seen.nodeName, effect))
+      if (message !== undefined) return { ...seen, denied: { effect, message } }
+    }
+    return seen
+  }
+
+  /** A stale store is no failure: the event under way brings the next pass. */
+  async #apply(effect: CopyEffect, seen: CopyObserved, { log }: ReconcileContext): Promise<Requeue | undefined> {
+    const { set, nodeName } = seen
     try {
-      await write()
+      const write = writeOf(set, nodeName, effect.kind)
+      const attempt = await this.#options.denials.attempt(write, () => this.#write(effect, seen))
+      if (attempt.kind === 'done') this.#logDone(effect, seen, log)
+      else this.#reportDenied(effect.kind, attempt, seen, log)
       return undefined
     } catch (error) {
-      if ((error as Partial<APIError>).kind === kind) return soon
+      if (pinned.includes(effect.kind) && writeFailureOf(error) === 'conflict') return soon
       throw error
     }
+  }
+
+  #write(effect: CopyEffect, { set, nodeName }: CopyObserved): Promise<void> {
+    const { writes } = this.#options
+    switch (effect.kind) {
+      case 'create':
+        return writes.createChild(set, nodeName)
+      case 'adopt':
+        return writes.adopt(set, effect.object)
+      case 'setPolicy':
+        return writes.setPolicy(effect.child, effect.policy)
+      case 'orphan':
+        return writes.orphan(set, effect.child)
+      case 'delete':
+        return writes.deleteChild(effect.child)
+    }
+  }
+
+  #logDone(effect: CopyEffect, seen: CopyObserved, log: ReconcileContext['log']): void {
+    const facts = { vmSnapshotSet: keyOf(seen.set), node: seen.nodeName }
+    if (effect.kind === 'create') log.debug(facts, 'copy created')
+    if (effect.kind === 'adopt') log.info({ ...facts, vmSnapshot: effect.object.metadata.name }, 'orphan adopted')
+    if (effect.kind === 'setPolicy') log.debug({ ...facts, deletionPolicy: effect.policy }, 'policy propagated')
+    if (effect.kind === 'orphan') {
+      log.info({ ...facts, vmSnapshot: effect.child.metadata.name }, 'copy left behind as an orphan')
+    }
+    if (effect.kind === 'delete') this.#tellDeleted(seen, log, facts)
+  }
+
+  /** Once for the set: what denies one copy mostly denies all. The set's conditions name each node's. */
+  #reportDenied(
+    effect: CopyEffect['kind'],
+    attempt: Exclude<Attempt, { kind: 'done' }>,
+    { set, nodeName }: CopyObserved,
+    log: ReconcileContext['log'],
+  ): void {
+    if (attempt.kind === 'waits' || !attempt.isNewInGroup) return
+    const { message } = attempt
+    log.warn({ vmSnapshotSet: keyOf(set), node: nodeName, write: effect, message }, 'write of a copy denied')
+    this.#options.events.record({
+      regarding: referenceTo(vmSnapshotSetKind, set),
+      type: 'Warning',
+      reason: effect === 'create' || effect === 'adopt' ? 'CopyDenied' : 'WriteDenied',
+      action: 'WriteCopy',
+      note: `node ${nodeName}: ${message}`,
+    })
   }
 
   #tellDeleted(seen: CopyObserved, log: ReconcileContext['log'], facts: object): void {

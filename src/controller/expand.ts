@@ -28,6 +28,13 @@ export interface CopyObserved {
   readonly unreadable?: UnreadableObject | undefined
   /** only looked at when a child is to be deleted */
   readonly definitions: Definitions | undefined
+  /** the write that the API server denied for this copy, and its words */
+  readonly denied?: DeniedCopy | undefined
+}
+
+export interface DeniedCopy {
+  readonly effect: CopyEffect['kind']
+  readonly message: string
 }
 
 export type CopyEffect =

@@ -1,5 +1,6 @@
 // One term: the four loops, joined. What a term knows beyond the stores ends with it, so that the next one begins from what is there.
 import type { Reconcile } from '../kube/controller.ts'
+import type { Denials } from '../kube/denials.ts'
 import type { EventSink } from '../kube/events.ts'
 import type { Term } from '../kube/leader.ts'
 import { keyOf } from '../kube/object.ts'
@@ -15,6 +16,7 @@ import { type Clients, Writes } from './writes.ts'
 /** A queue of keys and the workers that take them. */
 export interface Loop {
   enqueue(key: string): void
+  enqueueAfter(key: string, delayMs: number): void
   run(signal: AbortSignal): Promise<void>
 }
 
@@ -29,6 +31,8 @@ export interface LeadOptions {
   readonly events: EventSink
   readonly loop: (name: LoopName, workers: number, reconcile: Reconcile) => Loop
   readonly onReleased: () => void
+  /** of the writes of a loop; see Denials */
+  readonly denials: (wake: (key: string, delayMs: number) => void, newKeysWait: boolean) => Denials
 }
 
 /** Copies are created this many at a time. */
@@ -36,17 +40,20 @@ const workers: Readonly<Record<LoopName, number>> = { copies: 16, sets: 4, nodes
 
 /** `onReady` gets whoever is to be told of changes from now on. Resolves once the term is over and everything under way has ended. */
 export async function lead(options: LeadOptions, term: Term, onReady: (wakeups: Wakeups) => void): Promise<void> {
-  const { fleet, clients, reads, events, onReleased } = options
+  const { fleet, clients, reads, events, onReleased, denials } = options
   const writes = new Writes(clients, term)
   const copies = new CopyReconciler({
     fleet,
     reads,
     writes,
     events,
+    // A set with a thousand nodes in a namespace without quota: its first denial holds back the other 999 creates.
+    denials: denials((key, delayMs) => loops.copies.enqueueAfter(key, delayMs), true),
     enqueue: (key) => loops.copies.enqueue(key),
     onRow: (key) => loops.sets.enqueue(key),
   })
-  const sets = new SetReconciler({ fleet, reads, writes, copies })
+  const setDenials = denials((key, delayMs) => loops.sets.enqueueAfter(key, delayMs), false)
+  const sets = new SetReconciler({ fleet, reads, writes, copies, events, denials: setDenials })
   const nodes = new NodeReconciler({
     fleet,
     reads,

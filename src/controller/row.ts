@@ -16,6 +16,8 @@ export interface CopyRow {
   readonly size?: string
   /** shown last: nothing can be done about it on its node */
   readonly isOnGoneNode?: true
+  /** why the copy cannot be created, in the words of the API server */
+  readonly denied?: string
   /** what holds up the deletion of the copy */
   readonly blocked?: { readonly reason: string; readonly message: string }
 }
@@ -27,7 +29,7 @@ export function rowOf(seen: CopyObserved): CopyRow | undefined {
   if (child === undefined && seen.unreadable !== undefined) return unreadableRow(seen, seen.unreadable)
   if (child === undefined) {
     if (isDeleting(set) || selection !== 'selected' || nodeState !== 'ready') return undefined
-    return { isDesired: true, exists: false, ready: false, reason: isRefused(seen) ? 'NameNotOwned' : 'CopyNotCreated' }
+    return { isDesired: true, exists: false, ready: false, ...missing(seen) }
   }
   const ready = conditionOf(child, 'Ready')
   const isLeaving = selection === 'deselected' && !isDeleting(set)
@@ -57,6 +59,13 @@ function unreadableRow({ set, selection, nodeState }: CopyObserved, object: Unre
   }
 }
 
+function missing(seen: CopyObserved): Pick<CopyRow, 'reason' | 'denied'> {
+  const { denied } = seen
+  if (isRefused(seen)) return { reason: 'NameNotOwned' }
+  if (denied?.effect !== 'create' && denied?.effect !== 'adopt') return { reason: 'CopyNotCreated' }
+  return { reason: 'CopyDenied', denied: denied.message }
+}
+
 /** A child of an earlier set of this name is the garbage collector's: it goes by itself. */
 function isRefused({ set, nodeName, namesake }: CopyObserved): boolean {
   if (namesake === undefined || isDeleting(namesake) || isAdoptable(set, nodeName, namesake)) return false
@@ -64,8 +73,17 @@ function isRefused({ set, nodeName, namesake }: CopyObserved): boolean {
   return owner === undefined || owner.name !== set.metadata.name || owner.uid === set.metadata.uid
 }
 
+const deniedSentences = {
+  setPolicy: 'deletionPolicy of the VMSnapshot cannot be written',
+  delete: 'the VMSnapshot cannot be deleted',
+  orphan: 'the VMSnapshot cannot be orphaned',
+} as const
+
 function blockedOf(seen: CopyObserved, child: WatchedSnapshot): CopyRow['blocked'] {
-  const { definitions, nodeName, nodeState } = seen
+  const { definitions, nodeName, nodeState, denied } = seen
+  if (denied !== undefined && denied.effect !== 'create' && denied.effect !== 'adopt') {
+    return { reason: 'WriteDenied', message: `${deniedSentences[denied.effect]}: ${denied.message}` }
+  }
   const found = conditionOf(child, 'DeletionBlocked')
   if (isDeleting(child)) {
     if (found?.status === 'True') return { reason: found.reason, message: found.message }

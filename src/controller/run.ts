@@ -14,6 +14,7 @@ import {
 import { APIError, Connection } from '../kube/connection.ts'
 import { Controller, type ControllerObserver, type Reconcile } from '../kube/controller.ts'
 import { definitionReads } from '../kube/definitions.ts'
+import { Denials } from '../kube/denials.ts'
 import { EventRecorder } from '../kube/events.ts'
 import { Informer } from '../kube/informer.ts'
 import { LeaderElector, type Term } from '../kube/leader.ts'
@@ -22,6 +23,7 @@ import { Client, type Resource } from '../kube/resource.ts'
 import { StatusServer } from '../telemetry/http.ts'
 import { createLogger, type Logger } from '../telemetry/log.ts'
 import {
+  observeDenials,
   observeEvents,
   observeInformer,
   observeLoop,
@@ -65,9 +67,15 @@ export async function runController(args: readonly string[]): Promise<number> {
     userAgent: `vmsnapshot-operator/${version} (controller)`,
   }
   const observer = observeRequests(metrics)
-  const connection = new Connection({ ...shape, observer, maxConcurrentRequests })
+  const onDenied = observeDenials(metrics)
+  const connection = new Connection({ ...shape, observer, onDenied, maxConcurrentRequests })
   // A renewal that takes longer is tried again within its deadline.
-  const leaseConnection = new Connection({ ...shape, observer, deadlineMs: 2 * leaseTimes(config).retryPeriodMs })
+  const leaseConnection = new Connection({
+    ...shape,
+    observer,
+    onDenied,
+    deadlineMs: 2 * leaseTimes(config).retryPeriodMs,
+  })
   const parts = wire(config, { connection, leaseConnection }, log, metrics)
   const ending = followSignals({ log, logLevel: config.logLevel, endNow: (code) => process.exit(code) })
   const server = await serve(config, parts, log)
@@ -163,6 +171,14 @@ function wire(config: ControllerConfig, connections: Connections, log: Logger, m
   }
   const observers = loopObservers(metrics)
   const running = new Map<LoopName, Controller>()
+  let denied: readonly Denials[] = []
+  metrics.onScrape(() =>
+    metrics.set(
+      'vmsnapshot_denied_objects',
+      {},
+      denied.reduce((sum, { size }) => sum + size, 0),
+    ),
+  )
   for (const name of loopNames) tellLoopAtScrape(metrics, name, () => running.get(name))
   const leadTerm = (term: Term) => {
     const loop = (name: LoopName, workers: number, reconcile: Reconcile) => {
@@ -171,11 +187,17 @@ function wire(config: ControllerConfig, connections: Connections, log: Logger, m
       running.set(name, controller)
       return controller
     }
-    return lead({ ...options, loop }, term, (wakeups) => {
+    const denials = (wake: (key: string, delayMs: number) => void, newKeysWait: boolean) => {
+      const made = new Denials({ wake, newKeysWait })
+      denied = [...denied, made]
+      return made
+    }
+    return lead({ ...options, loop, denials }, term, (wakeups) => {
       leading = wakeups
     }).finally(() => {
       leading = undefined
       running.clear()
+      denied = []
     })
   }
   tellAtScrape(metrics, fleet, () => elector.isLeading)

@@ -1,10 +1,12 @@
 // One pass over one set: its finalizer, the survey of its copies when it changed, and its status, which is written once a second at most.
 import { unparsedAt } from '../api/layers.ts'
 import { vmSnapshotNames } from '../api/vmsnapshot.ts'
-import type { VMSnapshotSet } from '../api/vmsnapshotset.ts'
-import type { APIError } from '../kube/connection.ts'
+import { type VMSnapshotSet, vmSnapshotSetKind } from '../api/vmsnapshotset.ts'
+import { writeFailureOf } from '../kube/api-error.ts'
 import type { ReconcileContext } from '../kube/controller.ts'
-import { keyOf, semanticallyEqual, type UnreadableObject } from '../kube/object.ts'
+import type { DeniableWrite, Denials } from '../kube/denials.ts'
+import type { EventSink } from '../kube/events.ts'
+import { keyOf, referenceTo, semanticallyEqual, type UnreadableObject } from '../kube/object.ts'
 import type { CopyReconciler } from './copies.ts'
 import { decideSet, isDeleting, type SetEffect } from './expand.ts'
 import type { Fleet } from './fleet.ts'
@@ -18,6 +20,9 @@ export interface SetReconcilerOptions {
   readonly reads: ClusterReads
   readonly writes: Writes
   readonly copies: CopyReconciler
+  readonly events: EventSink
+  /** when a write of the finalizer that the API server denies is tried again */
+  readonly denials: Denials
 }
 
 /** What this term knows of a set beyond the store. */
@@ -45,9 +50,10 @@ export class SetReconciler {
     if (unreadable !== undefined) return this.#unreadable(key, unreadable)
     const set = this.#options.fleet.stores.sets.get(key)
     const surveyed = this.#survey(key, set)
+    const effect = set === undefined ? undefined : decideSet({ set, hasChildren: this.#hasChildren(set) })
+    if (effect === undefined) this.#options.denials.forget(writeOf(key))
     if (set === undefined || surveyed === undefined) return undefined
-    const effect = decideSet({ set, hasChildren: this.#hasChildren(set) })
-    return effect === undefined ? this.#writeStatus(set, surveyed) : this.#apply(effect, set, context)
+    return effect === undefined ? this.#writeStatus(set, surveyed) : this.#apply(effect, set, surveyed, context)
   }
 
   /** It is there: nothing of it is created, changed or released, and once it can be read all of its copies are surveyed anew. */
@@ -94,37 +100,60 @@ export class SetReconciler {
     )
   }
 
-  async #apply(effect: SetEffect, set: VMSnapshotSet, { log }: ReconcileContext): Promise<Requeue | undefined> {
-    const { reads, writes } = this.#options
+  async #apply(
+    effect: SetEffect,
+    set: VMSnapshotSet,
+    surveyed: Surveyed,
+    { log }: ReconcileContext,
+  ): Promise<Requeue | undefined> {
+    const { reads, denials } = this.#options
     const facts = { vmSnapshotSet: keyOf(set) }
     try {
-      if (effect.kind === 'addFinalizer') {
-        await writes.addFinalizer(set)
+      // Of a copy that was created just now the store may not know yet; the server does.
+      if (effect.kind === 'freeFinalizer' && (await reads.hasChildren(set))) return soon
+      const write = { ...writeOf(keyOf(set)), signature: JSON.stringify(set.metadata.labels ?? {}) }
+      const attempt = await denials.attempt(write, () => this.#writeFinalizer(effect, set))
+      if (attempt.kind === 'done') {
+        if (effect.kind === 'freeFinalizer') log.info(facts, 'no copy is left, finalizer freed')
         return undefined
       }
-      // Of a copy that was created just now the store may not know yet; the server does.
-      if (await reads.hasChildren(set)) return soon
-      await writes.freeFinalizer(set)
-      log.info(facts, 'no copy is left, finalizer freed')
-      return undefined
+      if (attempt.kind === 'denied' && attempt.isNew) this.#reportDenied(set, attempt.message, log)
+      return this.#writeStatus(set, surveyed, attempt.message)
     } catch (error) {
-      if ((error as Partial<APIError>).kind === 'Invalid') return soon
+      if (writeFailureOf(error) === 'conflict') return soon
       throw error
     }
   }
 
-  async #writeStatus(set: VMSnapshotSet, surveyed: Surveyed): Promise<Requeue | undefined> {
+  #writeFinalizer({ kind }: SetEffect, set: VMSnapshotSet): Promise<void> {
+    const { writes } = this.#options
+    return kind === 'addFinalizer' ? writes.addFinalizer(set) : writes.freeFinalizer(set)
+  }
+
+  #reportDenied(set: VMSnapshotSet, message: string, log: ReconcileContext['log']): void {
+    log.warn({ vmSnapshotSet: keyOf(set), write: 'finalizer', message }, 'write denied')
+    const note = `the finalizer cannot be written: ${message}`
+    const regarding = referenceTo(vmSnapshotSetKind, set)
+    this.#options.events.record({ regarding, type: 'Warning', reason: 'WriteDenied', action: 'Write', note })
+  }
+
+  async #writeStatus(set: VMSnapshotSet, surveyed: Surveyed, denied?: string): Promise<Requeue | undefined> {
     const waitMs = surveyed.statusWrittenAtMs + statusIntervalMs - performance.now()
     if (waitMs > 0) return { requeueAfterMs: Math.ceil(waitMs) }
     const { copies, fleet, writes } = this.#options
     const [unreadable] = isDeleting(set) ? fleet.unreadableChildrenOf(set) : []
-    const status = copies.aggregateOf(set).statusOf(set, unreadable && holdBy(vmSnapshotNames.kind, unreadable))
+    const hold = unreadable && holdBy(vmSnapshotNames.kind, unreadable)
+    const status = copies.aggregateOf(set).statusOf(set, hold, denied)
     if (semanticallyEqual(status, set.status ?? {}) && !this.#mustRepair(set)) return undefined
     await writes.writeSetStatus(set, status)
     this.#repaired.set(keyOf(set), set.metadata.resourceVersion)
     surveyed.statusWrittenAtMs = performance.now()
     return undefined
   }
+}
+
+function writeOf(key: string): DeniableWrite {
+  return { group: `${key.slice(0, key.indexOf('/'))} finalizer`, key }
 }
 
 /** A status that was written, by this process above all, is no change. */

@@ -98,7 +98,7 @@ export class StrandedReconciler {
     try {
       await this.#options.writes.release(object)
     } catch (error) {
-      if ((error as Partial<APIError>).kind === 'Invalid') return soon
+      if ((error as Partial<APIError>).kind === 'Conflict') return soon
       throw error
     }
     const { nodeName, snapshotName } = object.spec

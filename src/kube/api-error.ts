@@ -1,19 +1,23 @@
 // Errors of the API server and of the way to it, sorted once by what a caller can do about them.
 
 export type APIErrorKind =
-  /** 409 because the object changed meanwhile */
+  /** the object is another one than was read: 409, or a JSON Patch that cannot be applied because its `test` fails */
   | 'Conflict'
   | 'AlreadyExists'
   | 'NotFound'
   /** 410: the resourceVersion or continue token is too old */
   | 'Gone'
+  /** 403: RBAC, a quota, an admission policy; also every refusal of an admission webhook, which may choose any status */
   | 'Forbidden'
   | 'Unauthorized'
   /** 429, or 503 with Retry-After */
   | 'TooManyRequests'
-  /** 422: refused by validation, or a `test` of a JSON Patch that failed */
+  /** 422: refused by the schema or by an admission policy */
   | 'Invalid'
+  /** any other 4xx, such as 413: the same request gets the same answer */
   | 'BadRequest'
+  /** a webhook that the write depends on does not answer */
+  | 'WebhookFailed'
   /** no answer, half an answer, or one that promises nothing: it may go through later */
   | 'Transient'
 
@@ -26,6 +30,8 @@ export interface APIErrorFacts {
   readonly causes?: readonly string[]
   /** what the server asked for */
   readonly retryAfterMs?: number
+  /** metav1.Status.message */
+  readonly serverMessage?: string
 }
 
 export class APIError extends Error {
@@ -35,6 +41,8 @@ export class APIError extends Error {
   readonly reason: string | undefined
   readonly causes: readonly string[]
   readonly retryAfterMs: number | undefined
+  /** the server's own words; where it had none, the whole message */
+  readonly serverMessage: string
 
   constructor(kind: APIErrorKind, message: string, facts: APIErrorFacts = {}, cause?: unknown) {
     super(message, cause === undefined ? undefined : { cause })
@@ -43,24 +51,77 @@ export class APIError extends Error {
     this.reason = facts.reason
     this.causes = facts.causes ?? []
     this.retryAfterMs = facts.retryAfterMs
+    this.serverMessage = facts.serverMessage ?? message
   }
+}
+
+/** What a caller can do about a write that failed. */
+export type WriteFailure =
+  /** the caller's copy of the object is stale: the next event brings the new one; retry soon */
+  | 'conflict'
+  /** the object, or its namespace, is not there */
+  | 'absent'
+  /** the server answers the same until a person changes a policy, a quota, a right or the object: back off and report its message */
+  | 'denied'
+  /** it may succeed unchanged: back off */
+  | 'transient'
+
+export function writeFailureOf(error: unknown): WriteFailure {
+  if (!(error instanceof APIError)) return 'transient'
+  switch (error.kind) {
+    case 'Conflict':
+    case 'AlreadyExists':
+      return 'conflict'
+    case 'NotFound':
+      return 'absent'
+    case 'Forbidden':
+      // Nothing can be created in a namespace that is being deleted, and what the object is for is deleted as well.
+      return isTerminating(error) ? 'transient' : 'denied'
+    case 'Invalid':
+    case 'BadRequest':
+    case 'WebhookFailed':
+      return 'denied'
+    case 'Gone':
+    case 'Unauthorized':
+    case 'TooManyRequests':
+    case 'Transient':
+      return 'transient'
+  }
+}
+
+/** 403 because the namespace is being deleted. */
+export function isTerminating({ causes }: APIError): boolean {
+  return causes.includes('NamespaceTerminating')
 }
 
 /** What an answer with this status means. `body` is the parsed metav1.Status, or whatever came. */
 export function errorOf(request: string, status: number, retryAfter: string | undefined, body: unknown): APIError {
-  const { reason, message, causes } = statusFields(body)
+  const { reason, message, causes, hasEmptyDetails } = statusFields(body)
   const retryAfterMs = parseRetryAfter(retryAfter, Date.now())
-  const kind = kindOf(status, reason, retryAfterMs !== undefined)
+  const isPatchFailure = status === 422 && reason === 'Invalid' && hasEmptyDetails
+  const kind = kindOfText(message) ?? (isPatchFailure ? 'Conflict' : kindOf(status, reason, retryAfterMs !== undefined))
   const facts = {
     status,
     causes,
     ...(reason === undefined ? {} : { reason }),
+    ...(message === undefined ? {} : { serverMessage: message }),
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
   }
   return new APIError(kind, `${request}: ${status}${message === undefined ? '' : ` ${message}`}`, facts)
 }
 
-export function kindOf(status: number, reason: string | undefined, hasRetryAfter: boolean): APIErrorKind {
+/**
+ * Some answers can only be told apart by their text. An admission webhook chooses the status of its refusal, 404, 409 and 500 included; a webhook
+ * that is down, and a status that the installed definition does not have, are a plain 500.
+ */
+function kindOfText(message = ''): APIErrorKind | undefined {
+  if (/^admission webhook "[^"]*" (denied the request|attempted to modify)/.test(message)) return 'Forbidden'
+  if (/failed calling webhook|conversion webhook for .* failed/.test(message)) return 'WebhookFailed'
+  if (message.startsWith('failed to create typed patch object')) return 'Invalid'
+  return undefined
+}
+
+function kindOf(status: number, reason: string | undefined, hasRetryAfter: boolean): APIErrorKind {
   switch (status) {
     case 400:
       return 'BadRequest'
@@ -100,13 +161,22 @@ function millisecondsOf(value: string, nowMs: number): number {
   return /^[A-Z][a-z]{2}, /.test(value) ? Date.parse(value) - nowMs : Number.NaN
 }
 
-function statusFields(body: unknown): { reason?: string; message?: string; causes: readonly string[] } {
-  if (typeof body !== 'object' || body === null) return { causes: [] }
+interface StatusFields {
+  readonly reason?: string
+  readonly message?: string
+  readonly causes: readonly string[]
+  /** `details` are there and say nothing: so the server answers a JSON Patch that cannot be applied, and nothing else */
+  readonly hasEmptyDetails: boolean
+}
+
+function statusFields(body: unknown): StatusFields {
+  if (typeof body !== 'object' || body === null) return { causes: [], hasEmptyDetails: false }
   const { reason, message, details } = body as Record<string, unknown>
   return {
     ...(typeof reason === 'string' ? { reason } : {}),
     ...(typeof message === 'string' ? { message } : {}),
     causes: causesOf(details),
+    hasEmptyDetails: typeof details === 'object' && details !== null && Object.keys(details).length === 0,
   }
 }
 

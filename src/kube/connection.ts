@@ -9,7 +9,7 @@
 import type { ClientRequest, IncomingMessage } from 'node:http'
 import { Agent, type AgentOptions, request as httpsRequest } from 'node:https'
 import { TLSSocket } from 'node:tls'
-import { APIError, errorOf } from './api-error.ts'
+import { APIError, errorOf, writeFailureOf } from './api-error.ts'
 import { bodyOf, linesOf, parseJSON, textOf } from './body.ts'
 import { unlessAborted } from './clock.ts'
 import { type CredentialOptions, CredentialSource, type Credentials, defaultDeadlineMs } from './credentials.ts'
@@ -55,6 +55,8 @@ export interface ConnectionOptions extends CredentialOptions {
   readonly userAgent: string
   readonly maxConcurrentRequests?: number
   readonly observer?: RequestObserver
+  /** called for each write that the API server denies */
+  readonly onDenied?: (method: Method, path: string) => void
 }
 
 const proxyTimeoutMs = 15_000
@@ -135,6 +137,9 @@ export class Connection {
       return response.body
     } catch (error) {
       if (error instanceof APIError) code = error.status ?? 0
+      if (request.method !== 'GET' && writeFailureOf(error) === 'denied') {
+        this.#options.onDenied?.(request.method, request.path)
+      }
       throw error
     } finally {
       this.#options.observer?.(request.method, code, performance.now() - startedAt)

@@ -6,8 +6,9 @@
 // Assumptions: a pass is level-based, for it is not told why it runs; it ends soon after its signal is aborted.
 // Caveats: a pass that never ends keeps its worker and its key: whoever does something that can hang gives it a deadline.
 import { v4 as freshUUID } from 'uuid'
-import { APIError } from './api-error.ts'
+import { APIError, isTerminating, writeFailureOf } from './api-error.ts'
 import { type Clock, systemClock } from './clock.ts'
+import { isAlike } from './denials.ts'
 import type { Logger } from './log.ts'
 import { TermEndedError } from './term.ts'
 import { UnreadableObjectError } from './unreadable.ts'
@@ -59,8 +60,16 @@ export interface ControllerOptions {
 type Verdict =
   | { readonly kind: 'forget' }
   | { readonly kind: 'terminal' }
-  /** `level`: how much it should worry whoever reads the log */
-  | { readonly kind: 'retry'; readonly level: 'debug' | 'error'; readonly atLeastMs: number }
+  /** `level`: how much it should worry whoever reads the log; `atMostMs`: bounds the back-off of the key */
+  | {
+      readonly kind: 'retry'
+      readonly level: 'debug' | 'error'
+      readonly atLeastMs: number
+      readonly atMostMs?: number
+    }
+
+/** What the API server denies is allowed again by a person, who waits for it. */
+const deniedAtMostMs = 10_000
 
 /** The whole error policy. */
 export function verdictOf(error: unknown): Verdict {
@@ -70,35 +79,28 @@ export function verdictOf(error: unknown): Verdict {
   // The write was done; its event brings the next pass.
   if (error instanceof UnreadableObjectError && error.wasWritten) return { kind: 'forget' }
   if (!(error instanceof APIError)) return { kind: 'retry', level: 'error', atLeastMs: 0 }
-  switch (error.kind) {
-    case 'TooManyRequests':
-      return { kind: 'retry', level: 'debug', atLeastMs: error.retryAfterMs ?? 1_000 }
-    // These only say that the store is behind; the next pass reads what is new.
-    case 'Conflict':
+  switch (writeFailureOf(error)) {
+    // The store is stale: the next pass reads what is new.
+    case 'conflict':
+      return { kind: 'retry', level: error.kind === 'Conflict' ? 'debug' : 'error', atLeastMs: 0 }
     // No proof that the object is gone: its namespace may be, with the object left behind. An event of its own ends the trying.
-    case 'NotFound':
+    case 'absent':
       return { kind: 'retry', level: 'debug', atLeastMs: 0 }
-    case 'Forbidden':
-      // Nothing can be created in a namespace that goes, until what it is for is gone as well.
+    case 'denied':
+      return { kind: 'retry', level: 'error', atLeastMs: 0, atMostMs: deniedAtMostMs }
+    case 'transient':
+      if (error.kind === 'TooManyRequests')
+        return { kind: 'retry', level: 'debug', atLeastMs: error.retryAfterMs ?? 1_000 }
       return { kind: 'retry', level: isTerminating(error) ? 'debug' : 'error', atLeastMs: 0 }
-    case 'AlreadyExists':
-    case 'Gone':
-    case 'Unauthorized':
-    case 'Invalid':
-    case 'BadRequest':
-    case 'Transient':
-      return { kind: 'retry', level: 'error', atLeastMs: 0 }
   }
-}
-
-function isTerminating({ causes }: APIError): boolean {
-  return causes.includes('NamespaceTerminating')
 }
 
 export class Controller {
   readonly #options: ControllerOptions
   readonly #clock: Clock
   readonly #queue: Workqueue
+  /** by key: what the API server last said against a write of it */
+  readonly #denials = new Map<string, string>()
 
   constructor(options: ControllerOptions) {
     this.#options = options
@@ -160,6 +162,7 @@ export class Controller {
     try {
       const result = await this.#options.reconcile(key, { reconcileID, log, signal })
       this.#queue.forget(key)
+      this.#denials.delete(key)
       if (result?.requeueAfterMs === undefined) return 'done'
       this.#queue.addAfter(key, result.requeueAfterMs)
       return 'requeued'
@@ -172,6 +175,7 @@ export class Controller {
     switch (verdict.kind) {
       case 'forget':
         this.#queue.forget(key)
+        this.#denials.delete(key)
         log.debug({ key, err: error }, 'pass given up')
         return 'forgotten'
       case 'terminal':
@@ -179,11 +183,21 @@ export class Controller {
         log.error({ key, err: error }, 'pass failed for good')
         return 'failed'
       case 'retry': {
-        const delayMs = Math.round(this.#queue.addRateLimited(key, verdict.atLeastMs))
-        if (verdict.level === 'debug') log.debug({ key, delayMs, why: String(error) }, 'pass to be made again')
+        const delayMs = Math.round(this.#queue.addRateLimited(key, verdict.atLeastMs, verdict.atMostMs))
+        if (verdict.level === 'debug' || !this.#isNew(key, error))
+          log.debug({ key, delayMs, why: String(error) }, 'pass to be made again')
         else log.error({ key, delayMs, err: error }, 'pass failed')
         return 'retried'
       }
     }
+  }
+
+  /** The same denial is logged once, however often it is repeated. */
+  #isNew(key: string, error: unknown): boolean {
+    if (writeFailureOf(error) !== 'denied') return true
+    const text = String(error)
+    const before = this.#denials.get(key)
+    this.#denials.set(key, text)
+    return before === undefined || !isAlike(before, text)
   }
 }

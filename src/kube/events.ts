@@ -155,6 +155,7 @@ export class EventRecorder implements EventSink {
       case 'Gone':
       case 'Unauthorized':
       case 'TooManyRequests':
+      case 'WebhookFailed':
       case 'Transient':
         return this.#retry(key, series, error)
     }

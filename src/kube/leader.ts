@@ -8,7 +8,7 @@
 // Caveats: between `check` and the moment at which the API server gets a write, a process can be stopped: what must never be late carries a
 //   resourceVersion as well.
 import * as z from 'zod'
-import type { APIError } from './api-error.ts'
+import { APIError, writeFailureOf } from './api-error.ts'
 import { type Clock, pause, systemClock } from './clock.ts'
 import type { Connection } from './connection.ts'
 import type { Logger } from './log.ts'
@@ -67,6 +67,8 @@ export class LeaderElector {
   readonly #client: Client<Lease>
   /** the Lease as it was last seen, and when it last moved, on this process's clock */
   #seen: { readonly lease: Lease; readonly movedAtMs: number } | undefined
+  /** the server's words against the last write of the Lease: logged once */
+  #denied: string | undefined
   /** until then this process leads: counted from before the request of the last renewal */
   #leadsUntilMs = Number.NEGATIVE_INFINITY
 
@@ -167,20 +169,31 @@ export class LeaderElector {
 
   /** Whether this process holds the Lease now. Whatever goes wrong is a no. */
   async #takeOrRenew(): Promise<boolean> {
-    const { clock, renewDeadlineMs, log } = this.#options
+    const { clock, renewDeadlineMs } = this.#options
     const startedAtMs = clock.now()
     try {
       const found = this.isLeading ? this.#seen?.lease : await this.#read()
       if (found !== undefined && !this.#mayTake(found)) return false
       this.#see(await this.#write(found, this.#claim(found)))
       this.#leadsUntilMs = startedAtMs + renewDeadlineMs
+      this.#denied = undefined
       return true
     } catch (error) {
-      log.debug({ err: error }, 'Lease neither taken nor renewed')
+      this.#logFailure(error)
       // Somebody was quicker, or nobody answers: the next try goes by what is there now.
       if (this.isLeading) await this.#read().catch(() => {})
       return false
     }
+  }
+
+  /** A denial lasts until a person changes something, and nobody leads meanwhile. */
+  #logFailure(error: unknown): void {
+    const { log, namespace, name } = this.#options
+    const denied = error instanceof APIError && writeFailureOf(error) === 'denied' ? error.serverMessage : undefined
+    if (denied !== undefined && this.#denied === undefined) {
+      log.error({ lease: `${namespace}/${name}`, message: denied }, 'Lease denied: this process cannot lead')
+    } else log.debug({ err: error }, 'Lease neither taken nor renewed')
+    this.#denied = denied ?? this.#denied
   }
 
   async #read(): Promise<Lease | undefined> {

@@ -92,7 +92,7 @@ export class Client<T extends Answer> {
     return this.#read(await this.#request({ method: 'PUT', path: this.#path(key), body: object }), true)
   }
 
-  /** JSON Patch. A `test` that fails is an error of kind Invalid. */
+  /** JSON Patch. A `test` that fails is an error of kind Conflict. */
   async patch(key: ObjectKey, operations: readonly JSONPatchOperation[], subresource?: 'status'): Promise<T> {
     const path = this.#path(key, subresource)
     const contentType = 'application/json-patch+json'

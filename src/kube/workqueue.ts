@@ -86,14 +86,18 @@ export class Workqueue {
 
   /**
    * Adds the key after its back-off, which doubles with each call until `forget`, but no sooner than all failing keys together may come,
-   * nor than `atLeastMs`, as a server asks for. The delay in milliseconds.
+   * nor than `atLeastMs`, as a server asks for. `atMostMs` bounds the back-off of the key. The delay in milliseconds.
    */
-  addRateLimited(key: string, atLeastMs = 0): number {
+  addRateLimited(key: string, atLeastMs = 0, atMostMs = keyLimits.maximumMs): number {
     const failures = (this.#failures.get(key) ?? 0) + 1
     this.#failures.set(key, failures)
     // Later than asked for, never sooner: those who were told the same time must not come back together.
     const askedMs = atLeastMs * (1 + Math.random() / 4)
-    const delayMs = Math.max(askedMs, backoffMs(failures, keyLimits), this.#bucket.reserve())
+    const delayMs = Math.max(
+      askedMs,
+      backoffMs(failures, { ...keyLimits, maximumMs: atMostMs }),
+      this.#bucket.reserve(),
+    )
     this.addAfter(key, delayMs)
     return delayMs
   }

@@ -242,6 +242,18 @@ export const metrics = {
     query: 'histogram_quantile(0.99, sum by (le, verb) (rate(vmsnapshot_api_request_duration_seconds_bucket[5m])))',
     buckets: requestBuckets,
   },
+  vmsnapshot_denied_writes_total: {
+    type: 'counter',
+    help: 'Writes that the API server denied: by RBAC, a quota, an admission policy, or because a webhook is down. Retried every few seconds.',
+    labels: { resource: 'what is written, in the plural, with its subresource', verb: 'POST, PUT, PATCH or DELETE' },
+    query: 'sum by (resource, verb) (increase(vmsnapshot_denied_writes_total[10m])) > 0',
+  },
+  vmsnapshot_denied_objects: {
+    type: 'gauge',
+    help: 'VMSnapshots, copies and sets that wait because the API server denies a write of them. In a controller, of its term as leader.',
+    labels: {},
+    query: 'vmsnapshot_denied_objects > 0',
+  },
   vmsnapshot_informer_lists_total: {
     type: 'counter',
     help: 'Times that an informer was told all that there is, as initial events of a watch or in pages.',

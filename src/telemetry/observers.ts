@@ -1,5 +1,5 @@
 // The observers that the machinery offers, told as metrics. `run` of each process joins them.
-import type { RequestObserver } from '../kube/connection.ts'
+import type { Method, RequestObserver } from '../kube/connection.ts'
 import type { Controller, ControllerObserver } from '../kube/controller.ts'
 import type { EventObserver } from '../kube/events.ts'
 import type { InformerObserver } from '../kube/informer.ts'
@@ -10,6 +10,18 @@ export function observeRequests(metrics: MetricsRegistry): RequestObserver {
     metrics.increment('vmsnapshot_api_requests_total', { verb, code: code === 0 ? 'none' : String(code) })
     if (verb !== 'WATCH') metrics.observe('vmsnapshot_api_request_duration_seconds', { verb }, durationMs / 1000)
   }
+}
+
+/** The resource in the path of a request, without names: `vmsnapshots/status`. */
+export function resourceOf(path: string): string {
+  const [root, ...rest] = path.split('/').slice(1)
+  const words = rest.slice(root === 'api' ? 1 : 2)
+  const [resource = '', , subresource] = words[0] === 'namespaces' && words.length > 2 ? words.slice(2) : words
+  return subresource === undefined ? resource : `${resource}/${subresource}`
+}
+
+export function observeDenials(metrics: MetricsRegistry): (method: Method, path: string) => void {
+  return (verb, path) => metrics.increment('vmsnapshot_denied_writes_total', { verb, resource: resourceOf(path) })
 }
 
 export function observeInformer(

@@ -111,6 +111,6 @@ async function apply(kind: Step['kind'], holder: Holder, client: Client<Holder>)
     if (kind === 'delete') await client.delete(key, { uid, resourceVersion })
   } catch (error) {
     const { kind: reason } = error as Partial<APIError>
-    if (reason !== 'NotFound' && reason !== 'Conflict' && reason !== 'Invalid') throw error
+    if (reason !== 'NotFound' && reason !== 'Conflict') throw error
   }
 }

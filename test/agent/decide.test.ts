@@ -75,6 +75,16 @@ describe('decide() on a deletion', () => {
     expect(decide(observed())).toEqual([{ kind: 'remove', storageID: 'disk-1', identity }])
   })
 
+  test.each(['removed', 'absent'] as const)(
+    'frees the finalizer, and removes nothing more, of what this process proved gone: %s',
+    (provenGone) => {
+      for (const barrierPassed of [true, false]) {
+        const effects = decide(observed({ provenGone, barrierPassed }))
+        expect(effects).toEqual([{ kind: 'freeFinalizer', why: 'ProvenGone', storageID: 'disk-1' }])
+      }
+    },
+  )
+
   test('keeps the recorded identity when another directory has the name', () => {
     const object = aVMSnapshot().held().deleting().recorded('7', '8').build()
     expect(decide(observed({ object }))).toEqual([

@@ -30,6 +30,12 @@ const cases: readonly [string, Partial<ReadinessOptions>, number, readonly strin
     nowMs,
     ['base directory: IOError: EIO'],
   ],
+  [
+    'what keeps it from writing its VMSnapshotNode',
+    { keeper: { ...plain.keeper, writeDenied: 'webhook "x" denied the request' } },
+    nowMs,
+    ['the VMSnapshotNode cannot be written: webhook "x" denied the request'],
+  ],
   ['a look that hangs', {}, 1_000_000 + 700_000, ['base directory: last looked at 700 s ago']],
 ]
 test.each(cases)('readiness() names %s', (_, changes, atMs, lines) => {

@@ -46,12 +46,19 @@ const cases: readonly [string, Verdicts | undefined, Verdicts, readonly string[]
   ['... by the same as before', blockedBy('InUse'), blockedBy('InUse'), []],
   ['... by something else', blockedBy('InUse'), blockedBy('ClaimBelow'), ['DeletionBlocked']],
   ['... no more', blockedBy('InUse'), deleting, []],
+  ['... by the API server, which has an event of its own', deleting, blockedBy('WriteDenied'), []],
+  ['one that the agent removed', whole, restorableIs('Removed'), []],
 ]
 
 describe('transitionsOf()', () => {
   test.each(cases)('%s', (_, previous, next, reasons) => {
     const before = previous === undefined ? undefined : seen(previous)
     expect(transitionsOf(before, seen(next)).map(({ reason }) => reason)).toEqual(reasons)
+  })
+
+  test('a directory that is gone while its removal is under way is no damage', () => {
+    const removal = { token: 'token-1', startedAt: '2026-01-02T00:00:00Z', bytesRemoved: 0 }
+    expect(transitionsOf(seen(whole), { ...seen(restorableIs('DirectoryAbsent')), removal })).toEqual([])
   })
 
   test.each(cases)('%s is told once', (_, __, next) => {

@@ -100,6 +100,19 @@ describe('rowOf()', () => {
   })
 })
 
+test('rowOf() names the write of a copy that the API server denies', () => {
+  const message = 'exceeded quota'
+  for (const effect of ['create', 'adopt'] as const) {
+    const row = rowOf(seen({ denied: { effect, message } }))
+    expect(row).toMatchObject({ isDesired: true, reason: 'CopyDenied', denied: message })
+  }
+  for (const effect of ['setPolicy', 'delete', 'orphan'] as const) {
+    const row = rowOf(seen({ children: [aChild(set).build()], denied: { effect, message } }))
+    expect(row?.blocked?.reason).toBe('WriteDenied')
+    expect(row?.blocked?.message).toContain(message)
+  }
+})
+
 describe('Aggregate', () => {
   const row = (changes: Partial<CopyRow> = {}): CopyRow => ({
     isDesired: true,
@@ -107,6 +120,31 @@ describe('Aggregate', () => {
     ready: true,
     reason: 'Ready',
     ...changes,
+  })
+
+  const conditionIn = (status: ReturnType<Aggregate['statusOf']>, name: string) =>
+    status.conditions.find(({ type }) => type === name)
+
+  test('says why a copy cannot be created, of the first node in order', () => {
+    const aggregate = new Aggregate()
+    const missing = { exists: false, ready: false }
+    aggregate.put('node-1', row({ ...missing, reason: 'NotYetInspected' }))
+    aggregate.put('node-3', row({ ...missing, reason: 'CopyDenied', denied: 'exceeded quota: b' }))
+    aggregate.put('node-2', row({ ...missing, reason: 'CopyDenied', denied: 'exceeded quota: a' }))
+    const message = '0 of 3 copies ready; node node-2: exceeded quota: a'
+    expect(conditionIn(aggregate.statusOf(set), 'Ready')).toMatchObject({
+      status: 'False',
+      reason: 'CopyDenied',
+      message,
+    })
+  })
+
+  test('says why its finalizer cannot be written', () => {
+    const before = conditionIn(new Aggregate().statusOf(set, undefined, 'label cost is required'), 'Ready')
+    expect(before).toMatchObject({ status: 'False', reason: 'WriteDenied' })
+    expect(before?.message).toContain('label cost is required')
+    const status = new Aggregate().statusOf(aVMSnapshotSet().deleting().build(), undefined, 'label cost is required')
+    expect(conditionIn(status, 'DeletionBlocked')).toMatchObject({ status: 'True', reason: 'WriteDenied' })
   })
 
   test('is Ready when every copy that should be there is', () => {

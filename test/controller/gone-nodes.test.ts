@@ -11,6 +11,7 @@ import type { ClusterReads } from '../../src/controller/reads.ts'
 import type { AgentPod, ClusterNode, WatchedSnapshot } from '../../src/controller/watched.ts'
 import type { Writes } from '../../src/controller/writes.ts'
 import type { ReconcileContext } from '../../src/kube/controller.ts'
+import { Denials } from '../../src/kube/denials.ts'
 import { IndexedStore } from '../../src/kube/store.ts'
 import { aChild, aCondition, aNode, aRecord, aVMSnapshotSet } from '../support/fleet-builders.ts'
 
@@ -63,6 +64,7 @@ function open(times: Partial<GraceTimes> = {}) {
     events: { record: () => {} },
     enqueue: (asked) => done.push(`ask for ${asked}`),
     onRow: () => {},
+    denials: new Denials({ wake: () => {} }),
   })
   const expired: string[] = []
   const nodes = new NodeReconciler({

@@ -132,6 +132,24 @@ describe('Controller', () => {
     ])
   })
 
+  test('logs a denial once as an error, however often its text only differs in numbers', async () => {
+    let tries = 0
+    const { controller, lines, stop } = start(async () => {
+      tries++
+      if (tries > 4) return undefined
+      throw new APIError('Forbidden', tries < 4 ? `request ${tries} denied` : 'denied for another reason')
+    })
+    controller.enqueue('a')
+    await until(
+      'five tries',
+      () => tries,
+      (count) => count === 5,
+    )
+    await stop()
+    const expected = ['error: pass failed', 'debug: pass to be made again', 'debug: pass to be made again']
+    expect(lines.map(({ level, message }) => `${level}: ${message}`)).toEqual([...expected, 'error: pass failed'])
+  })
+
   test('gives each pass a reconcileID of its own, which stands in every line of it', async () => {
     const ids: string[] = []
     const { controller, lines, stop } = start(async (_, { reconcileID, log }) => {
@@ -225,8 +243,11 @@ describe('verdictOf()', () => {
     for (const kind of ['Conflict', 'NotFound'] as const) {
       expect(verdictOf(new APIError(kind, ''))).toEqual(retry('debug'))
     }
-    for (const kind of ['Forbidden', 'Invalid', 'Transient', 'Gone', 'AlreadyExists', 'Unauthorized'] as const) {
+    for (const kind of ['Transient', 'Gone', 'AlreadyExists', 'Unauthorized'] as const) {
       expect(verdictOf(new APIError(kind, ''))).toEqual(retry('error'))
+    }
+    for (const kind of ['Forbidden', 'Invalid', 'BadRequest', 'WebhookFailed'] as const) {
+      expect(verdictOf(new APIError(kind, ''))).toEqual({ ...retry('error'), atMostMs: 10_000 })
     }
     const causes = ['NamespaceTerminating']
     expect(verdictOf(new APIError('Forbidden', '', { causes }))).toEqual(retry('debug'))

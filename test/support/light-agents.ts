@@ -130,7 +130,7 @@ export class LightAgent {
     const owner = await this.#ownerOf(object)
     if (owner === 'gone' || (owner !== 'none' && owner.metadata.deletionTimestamp !== undefined)) return
     const operations = addFinalizer(object, DIRECTORY_FINALIZER)
-    await ignoring('Invalid', this.#clients.snapshots.patch(keyOf(object), operations))
+    await ignoring('Conflict', this.#clients.snapshots.patch(keyOf(object), operations))
   }
 
   async #finalize(object: VMSnapshot): Promise<ReconcileResult | undefined> {
@@ -140,7 +140,7 @@ export class LightAgent {
       this.disk.delete(object.spec.snapshotName)
     }
     const operations = removeFinalizer(object, DIRECTORY_FINALIZER)
-    await ignoring('Invalid', this.#clients.snapshots.patch(keyOf(object), operations))
+    await ignoring('Conflict', this.#clients.snapshots.patch(keyOf(object), operations))
     return undefined
   }
 

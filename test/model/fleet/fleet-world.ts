@@ -174,7 +174,7 @@ export class FleetWorld extends World {
   }
 
   override async retain(object: VMSnapshot): Promise<void> {
-    await this.setPolicyByHand(object, 'Retain').catch(unless('NotFound')).catch(unless('Invalid'))
+    await this.setPolicyByHand(object, 'Retain').catch(unless('NotFound')).catch(unless('Conflict'))
   }
 
   member(label: NodeName): Member {
