@@ -66,11 +66,26 @@ async function objectsIn(namespace: string): Promise<readonly string[]> {
   return (await fleet.snapshots.list({ namespace })).map(({ metadata }) => metadata.name)
 }
 
+/** Takes away what a failed test has left: a set under a finalizer would hold its definition, which a later test deletes. */
+async function clear(): Promise<void> {
+  const path = '/metadata/finalizers'
+  for (const { metadata } of await fleet.sets.list({})) {
+    const key = `${metadata.namespace}/${metadata.name}`
+    const own = (metadata.finalizers ?? []).filter((name) => name !== 'example.org/hold')
+    if (own.length < (metadata.finalizers ?? []).length)
+      await fleet.sets.patch(key, [{ op: 'replace', path, value: own }])
+    await fleet.deleteSet(key)
+    await fleet.setGone(key)
+  }
+}
+
 const deletion = { timeout: 180_000 }
 const sets = 'vmsnapshotsets.vmsnapshot.io'
 
 // Five at a time. The garbage collector looks for new definitions every 30 s: those whom it must know wait for that.
 describe.concurrent('side by side', deletion, () => {
+  afterAll(clear, slow.deadlineMs)
+
   test('a namespace with 50 sets of 20 copies each goes with all of them, on every disk', async () => {
     const names = Array.from({ length: 50 }, (_, index) => `set-${index}`)
     await fleet.addNamespace('crowd')
@@ -208,8 +223,11 @@ describe.concurrent('side by side', deletion, () => {
     await fleet.createSet('team/held', onWhole, { finalizers: ['example.org/hold'] })
     await fleet.counts('team/held', '2/2/2')
     await fleet.deleteSet('team/held')
-    const { message } = await fleet.reason(setOf('team/held'), 'DeletionBlocked', 'ForeignFinalizer')
-    expect(message).toMatch(new RegExp(`^node ${first} \\(and 1 copy more\\): .*example.org/hold`))
+    // Each copy says so by its own agent: at first the set knows of one.
+    const isHeld = new RegExp(`^node ${first} \\(and 1 copy more\\): .*example.org/hold`)
+    const messageOf = async () =>
+      (await fleet.reason(setOf('team/held'), 'DeletionBlocked', 'ForeignFinalizer')).message
+    await until('the set names both copies', messageOf, (message) => isHeld.test(message), slow)
     expect(standing('held')).toEqual(whole)
     const { finalizers = [] } = (await fleet.sets.get('team/held')).metadata
     const at = `/metadata/finalizers/${finalizers.indexOf('example.org/hold')}`
@@ -244,7 +262,7 @@ test(
     controller = await fleet.startController()
     await namespaceGone('kept')
     for (const name of names) expect(standing(name)).toEqual(whole)
-    for (const disk of disks.values()) expect(disk.names).toEqual(names)
+    for (const disk of disks.values()) expect(disk.names).toEqual(expect.arrayContaining(names))
   },
 )
 
