@@ -137,7 +137,8 @@ export class Fleet {
       selection: this.#selectionOf(set, nodeName),
       // An agent that has not yet written its VMSnapshotNode has not yet looked at its disk.
       nodeState: state === 'ready' && records.get(nodeName) === undefined ? 'notReady' : state,
-      isExpired: copiesExpired,
+      // What cannot be read may be what a copy stands for.
+      isExpired: copiesExpired && this.holdOf(nodeName) === undefined,
       isOrphaning: hasOrphanMark(set) || this.#orphaning.get(keyOf(set)) === uid,
       children: snapshots.byIndex('copy', `${uid}/${nodeName}`),
       namesake: snapshots.get(`${namespace}/${childName(name, nodeName)}`),

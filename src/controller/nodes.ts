@@ -66,7 +66,7 @@ export class NodeReconciler {
   /** Each object once: that the time is over changes nothing for the sets that have no copy there. */
   #expire(nodeName: string, { copiesExpired = false }: NodeVerdict): void {
     const { fleet, onExpired } = this.#options
-    if (!copiesExpired) this.#expired.delete(nodeName)
+    if (!copiesExpired || fleet.holdOf(nodeName) !== undefined) this.#expired.delete(nodeName)
     else if (!this.#expired.has(nodeName)) {
       this.#expired.add(nodeName)
       for (const object of fleet.objectsOn(nodeName)) onExpired(object)

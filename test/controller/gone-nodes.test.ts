@@ -126,6 +126,22 @@ describe('a copy on a node that has been gone for the copy grace time', () => {
   })
 })
 
+test('nothing of a node is deleted while an object that may be on it cannot be read, and all of it once that ends', async () => {
+  const { stores, fleet, copies, nodes, done, expired } = open()
+  stores.sets.put(set)
+  stores.snapshots.put(retaining)
+  const metadata = { name: 'odd', namespace: 'default', uid: 'odd', resourceVersion: '1' }
+  stores.snapshots.put({ metadata, unreadable: 'spec: expected an object', value: { metadata, spec: 7 } })
+  beginAbsence(fleet)
+  await copies.reconcile(key, context)
+  await nodes.reconcile('node-1', context)
+  expect([done, expired]).toEqual([[], []])
+  stores.snapshots.remove('default/odd')
+  await nodes.reconcile('node-1', context)
+  await copies.reconcile(key, context)
+  expect([done, expired]).toEqual([['read node', 'delete'], [retaining.metadata.name]])
+})
+
 describe('the leader', () => {
   test('asks for each copy of an expired node once', async () => {
     const { stores, fleet, nodes, expired } = open()
