@@ -7,7 +7,12 @@ const root = join(import.meta.dirname, '..')
 const clientNode = join(root, 'node_modules', '@kubernetes', 'client-node', 'dist')
 
 /** Processes and threads that start a file of their own name each, beside the one that starts them. */
-const entries = ['src/main.ts', 'src/snapshot/worker.ts', 'src/inspect/scan-process.ts']
+const entries = [
+  'src/main.ts',
+  'src/snapshot/worker.ts',
+  'src/snapshot/file-handle-worker.ts',
+  'src/inspect/scan-process.ts',
+]
 
 /**
  * What libraries import and is never reached here, by package. Of @kubernetes/client-node: 757 generated models, its version, and an HTTP client

@@ -12,6 +12,7 @@ import {
   blocked,
   hasUnparsedStatus,
   type Look,
+  mayBeStaged,
   type ProvenGone,
   problemReason,
   removalPartUnread,
@@ -62,7 +63,8 @@ export interface Observed {
 
 export type Effect =
   | { readonly kind: 'addFinalizer' }
-  | { readonly kind: 'writeStatus'; readonly status: StatusDraft }
+  /** `identity`: recorded as what this uid may remove, before the first barrier */
+  | { readonly kind: 'writeStatus'; readonly status: StatusDraft; readonly identity?: Identity }
   /** writes the status with a fresh removal token; `identity` is what this uid may remove, undefined: nothing */
   | { readonly kind: 'barrier'; readonly status: StatusDraft; readonly identity: Identity | undefined }
   /** takes the recorded directory away, proves it gone and frees the finalizer */
@@ -103,7 +105,7 @@ function decideDeletion(observed: Observed): readonly Effect[] {
     return [{ kind: 'freeFinalizer', why: 'ProvenGone', storageID: storage.storageID }]
   }
   const permission = permissionOf(observed)
-  if (permission.kind === 'blocked') return statusEffects(observed, permission)
+  if (permission.kind === 'blocked') return blockedEffects(observed, permission)
   // Of storage that is not ready every rule of the first line says blocked.
   if (storage.kind !== 'ready') return []
   const { storageID } = storage
@@ -121,10 +123,23 @@ function decideDeletion(observed: Observed): readonly Effect[] {
 export function recordedIdentity({ object, report }: Observed): Identity | undefined {
   const removal = object.status?.removal
   if (removal !== undefined) {
-    const { inode, bornAt } = removal
-    return inode === undefined || bornAt === undefined ? undefined : { inode, bornAt }
+    const { inode, bornAt, handle } = removal
+    if (inode === undefined || bornAt === undefined) return undefined
+    return handle === undefined ? { inode, bornAt } : { inode, bornAt, handle }
   }
   return report.kind === 'directory' ? report.identity : undefined
+}
+
+/**
+ * Where a clone could take the place of a directory that must wait, what may be removed is recorded before that. Elsewhere the first barrier
+ * does: a directory that is written anew while its deletion waits is what the object stands for.
+ */
+function blockedEffects(observed: Observed, why: Blocked): readonly Effect[] {
+  const { object, report } = observed
+  const identity = report.kind === 'directory' && object.status?.removal === undefined ? report.identity : undefined
+  // What cannot be read may be a recorded identity.
+  if (!identity?.handle || (object.unparsed ?? []).length > 0) return statusEffects(observed, why)
+  return [{ kind: 'writeStatus', status: statusOf(observed, why), identity }]
 }
 
 function statusEffects(observed: Observed, blocked: Blocked | undefined): readonly Effect[] {
@@ -265,6 +280,10 @@ const byDisk: Rule = ({ object, report, diskBlock }) => {
   // Once an identity is recorded, something else under the name is not what this object removes. Above the name it hides what may be there.
   if (report.kind === 'notADirectory' && (object.status?.removal === undefined || report.at !== report.path)) {
     return blocked('NotADirectory', `${report.at} is a ${report.fileType}, not a directory: remove it by hand`)
+  }
+  // Of any other object nothing is removed, and the directory stays where it is.
+  if (report.kind === 'absent' && report.unlessStagedAs?.includes(object.metadata.uid)) {
+    return blocked('TrashNotInOrder', mayBeStaged(report))
   }
   if (diskBlock === undefined) return undefined
   if (diskBlock.kind === 'unknown') return blocked(problemReason(diskBlock.problem.code), diskBlock.problem.message)

@@ -2,7 +2,7 @@
 import type { VMSnapshot } from '../api/vmsnapshot.ts'
 import type { Denials } from '../kube/denials.ts'
 import type { Store } from '../kube/informer.ts'
-import type { Storage } from '../snapshot/disk.ts'
+import type { Leftover, Storage } from '../snapshot/disk.ts'
 import type { Report } from '../snapshot/report.ts'
 import type { Unwatched } from '../snapshot/watch.ts'
 import type { Logger } from '../telemetry/log.ts'
@@ -50,6 +50,7 @@ export function tellAtScrape(metrics: MetricsRegistry, { objects, keeper, invent
     tellInventory(metrics, inventory)
     metrics.set('vmsnapshot_denied_objects', {}, denials.size)
     metrics.set('vmsnapshot_storage_ready', {}, keeper.verdict.kind === 'ready' ? 1 : 0)
+    tellLeftovers(metrics, keeper.leftovers)
     const look = keeper.lastLook
     if (look === undefined) return
     const agoMs = performance.now() - look.atMs
@@ -75,6 +76,13 @@ function tellInventory(metrics: MetricsRegistry, { last }: InventoryKeeper): voi
   }
   metrics.set('vmsnapshot_directories', { kind: 'unreadable' }, last.inventory.unreadable.directories)
   metrics.set('vmsnapshot_inventory_timestamp_seconds', {}, last.takenAtMs / 1000)
+}
+
+function tellLeftovers(metrics: MetricsRegistry, leftovers: readonly Leftover[]): void {
+  for (const kind of ['failed', 'unnamed', 'foreign'] as const) {
+    const count = leftovers.filter((leftover) => leftover.kind === kind).length
+    metrics.set('vmsnapshot_trash_leftovers', { kind }, count)
+  }
 }
 
 /** What could not be read keeps its last value: vmsnapshot_storage_ready says so. */

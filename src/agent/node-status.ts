@@ -1,6 +1,8 @@
 // Status of the node's VMSnapshotNode: the base directory's identity, its size, what lies there, and whether it can be used. Pure.
-import { conditionOf, type Draft } from '../api/condition.ts'
+
+import { conditionOf, type Draft, MESSAGE_MAX_LENGTH } from '../api/condition.ts'
 import { unparsedAt } from '../api/layers.ts'
+
 import { boundedCount, formatBytes } from '../api/quantity.ts'
 import { cutText } from '../api/text.ts'
 import { PATH_MAX_LENGTH } from '../api/vmsnapshot.ts'
@@ -10,12 +12,18 @@ import {
   type VMSnapshotNode,
   type VMSnapshotNodeStatus,
 } from '../api/vmsnapshotnode.ts'
-import type { Recovered, Storage } from '../snapshot/disk.ts'
+import type { Leftover, Recovered, Storage } from '../snapshot/disk.ts'
 import type { TakenInventory } from './inventory-keeper.ts'
 import { withInventory } from './inventory-status.ts'
 import type { StorageVerdict } from './storage.ts'
 
-export interface NodeObserved {
+/** What is not in order in the trash. */
+export interface TrashState {
+  readonly nameTaken: Recovered['nameTaken']
+  readonly leftovers: readonly Leftover[]
+}
+
+export interface NodeObserved extends Partial<Pick<TrashState, 'leftovers'>> {
   readonly node: VMSnapshotNode
   readonly storage: Storage
   readonly verdict: StorageVerdict
@@ -77,12 +85,21 @@ function asItStands({ unparsed = [] }: VMSnapshotNode): Partial<VMSnapshotNodeSt
   return Object.fromEntries(kept)
 }
 
-function storageReady({ node, verdict, storage, baseDir, nameTaken }: NodeObserved) {
+function storageReady({ node, verdict, storage, baseDir, nameTaken, leftovers = [] }: NodeObserved) {
   const { generation } = node.metadata
   if (verdict.kind !== 'ready') return conditionOf('StorageReady', { ...verdict, status: 'Unknown' }, generation)
-  const remarks = `${linkRemark(storage)}${mountRemark(storage)}${lockRemark(verdict)}${blockRemark(verdict)}${specRemark(node)}${trashRemark(nameTaken)}`
+  const remarks = [
+    linkRemark(storage),
+    mountRemark(storage),
+    lockRemark(verdict),
+    blockRemark(verdict),
+    specRemark(node),
+    leftoverRemark(leftovers),
+    trashRemark(nameTaken),
+  ].join('')
   const message = `${baseDir} is storage ${verdict.storageID}${remarks}`
-  return conditionOf('StorageReady', { status: 'True', reason: 'StorageReady', message }, generation)
+  const verdictOfDisk = { status: 'True', reason: 'StorageReady', message } as const
+  return conditionOf('StorageReady', verdictOfDisk, generation, MESSAGE_MAX_LENGTH)
 }
 
 /** What the status of snapshots names is the real path. */
@@ -111,10 +128,27 @@ function specRemark(node: VMSnapshotNode): string {
   return part === undefined ? '' : `; spec of the VMSnapshotNode cannot be read: ${part.why}`
 }
 
-/** A directory that was about to be removed and goes back, as soon as nothing else has its name. */
+/** A directory that was about to be removed and goes back, as soon as nothing else has its name. Those without a name are leftovers. */
 function trashRemark(nameTaken: Recovered['nameTaken']): string {
-  if (nameTaken.length === 0) return ''
-  return `; in the trash until their names are free: ${nameTaken.map(({ uid, name }) => `${name} (${uid})`).join(', ')}`
+  const named = nameTaken.filter(({ name }) => name !== '')
+  if (named.length === 0) return ''
+  return `; in the trash until their names are free: ${named.map(({ uid, name }) => `${name} (${uid})`).join(', ')}`
+}
+
+const kinds: readonly Leftover['kind'][] = ['failed', 'unnamed', 'foreign']
+
+/** The worst first, since a message is cut; the log of the agent has all. */
+function leftoverRemark(leftovers: readonly Leftover[]): string {
+  if (leftovers.length === 0) return ''
+  const sorted = kinds.flatMap((kind) => leftovers.filter((leftover) => leftover.kind === kind))
+  const entries = sorted.length === 1 ? '1 entry of .vmsnapshot needs' : `${sorted.length} entries of .vmsnapshot need`
+  return `; ${entries} repair by hand: ${sorted.map(describe).join('; ')}`
+}
+
+function describe({ kind, path, name, message }: Leftover): string {
+  const entry = cutText(path.replace(/^\.vmsnapshot\//, ''), 160)
+  const directory = name === undefined ? '' : ` (${name})`
+  return `${entry}${directory}${kind === 'unnamed' ? ' is kept' : ''}: ${message}`.replaceAll(/\p{Cc}/gu, '?')
 }
 
 function sizesOf(storage: Storage) {

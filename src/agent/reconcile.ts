@@ -111,7 +111,7 @@ export class Reconciler {
       case 'addFinalizer':
         return this.#addFinalizer(key, observed, context)
       case 'writeStatus':
-        return this.#writeStatus(key, observed.object, effect.status, context)
+        return this.#writeStatus(key, observed.object, recordedIn(effect), context)
       case 'barrier':
         return this.#writeBarrier(key, observed.object, effect, context)
       case 'freeFinalizer':
@@ -295,6 +295,11 @@ export class Reconciler {
     this.#writes.forget('finalizer', key)
     this.#writes.forget('status', key)
   }
+}
+
+/** No barrier has this token. */
+function recordedIn({ status, identity }: Extract<Effect, { kind: 'writeStatus' }>): StatusDraft {
+  return identity === undefined ? status : statusWithRemoval(status, { token: '', identity, now: new Date() })
 }
 
 function isDeletion(object: VMSnapshot): boolean {

@@ -164,6 +164,7 @@ function olderClaim(object: VMSnapshot, claims: readonly VMSnapshot[]): VMSnapsh
 function withoutDirectory(report: Exclude<Look, { kind: 'directory' }>): Verdict {
   switch (report.kind) {
     case 'absent':
+      if (report.unlessStagedAs !== undefined) return verdict('Unknown', 'TrashNotInOrder', mayBeStaged(report))
       return verdict('False', 'DirectoryAbsent', `there is no ${report.path}`)
     case 'notADirectory':
       return verdict('False', 'NotADirectory', `${report.at} is a ${report.fileType}, not a directory`)
@@ -172,6 +173,13 @@ function withoutDirectory(report: Exclude<Look, { kind: 'directory' }>): Verdict
     case 'unknown':
       return verdict('Unknown', problemReason(report.problem.code), report.problem.message)
   }
+}
+
+/** Which entries of the trash have to be repaired before an absence is proven. */
+export function mayBeStaged({ path, unlessStagedAs = [] }: Extract<Report, { kind: 'absent' }>): string {
+  const [first] = unlessStagedAs
+  const others = unlessStagedAs.length > 1 ? ` or one of ${unlessStagedAs.length - 1} more` : ''
+  return `there is no ${path}, unless it is .vmsnapshot/trash/${first}${others}: write the directory's name into ${first}.name`
 }
 
 /** The disk room's codes are reasons of the same name. */

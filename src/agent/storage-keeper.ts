@@ -7,13 +7,13 @@ import { APIError, writeFailureOf } from '../kube/api-error.ts'
 import type { Store } from '../kube/informer.ts'
 import { applyBody, semanticallyEqual, stampTransitions } from '../kube/object.ts'
 import type { Client } from '../kube/resource.ts'
-import type { Disk, Recovered, Storage } from '../snapshot/disk.ts'
+import type { Disk, Leftover, Recovered, Storage } from '../snapshot/disk.ts'
 import type { Problem } from '../snapshot/report.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { AgentEvents } from './events.ts'
 import type { TakenInventory } from './inventory-keeper.ts'
 import { isNews } from './inventory-status.ts'
-import { agentPartOf, nodeStatusOf } from './node-status.ts'
+import { agentPartOf, nodeStatusOf, type TrashState } from './node-status.ts'
 import {
   decideStorage,
   retiredMeanwhile,
@@ -63,8 +63,8 @@ export class StorageKeeper {
   /** storage whose trash was put in order by this process */
   #recovered: string | undefined
   #isRecovering = false
-  /** what cannot go back from the trash for now */
-  #nameTaken: Recovered['nameTaken'] = []
+  /** of the trash, what is not in order as of the last recovery */
+  #trash: TrashState = { nameTaken: [], leftovers: [] }
   #lastLook: LastLook | undefined
   /** resourceVersion of the VMSnapshotNode that was last written over because it could not be read */
   #repairedVersion: string | undefined
@@ -110,6 +110,11 @@ export class StorageKeeper {
 
   get isRecovering(): boolean {
     return this.#isRecovering
+  }
+
+  /** Entries of `.vmsnapshot` that stay until a person acts. */
+  get leftovers(): readonly Leftover[] {
+    return this.#trash.leftovers
   }
 
   /** The start-up rule, before the first object is even listed. */
@@ -220,30 +225,27 @@ export class StorageKeeper {
     return verdict.kind === 'ready' ? this.#putInOrder(verdict) : verdict
   }
 
-  /** The trash first: an object must not be called absent while its directory lies there. */
+  /** The trash first: what waits there goes back before its object is judged. An entry that cannot be dealt with blocks none but its own. */
   async #putInOrder(ready: StorageVerdict & { kind: 'ready' }): Promise<StorageVerdict> {
     const isIdle = this.#options.removalsInFlight() === 0
     const mayRename = isIdle && ready.unlocked === undefined
     if (!mayRename && this.#recovered === ready.storageID) return ready
     const problem = isIdle ? await this.#recover(ready.storageID) : undefined
-    if (isIdle && problem === undefined) return ready
+    // Without the lock nothing is removed, and of what waits in the trash each inspection finds out by itself.
+    if (isIdle && (problem === undefined || ready.unlocked !== undefined)) return ready
     const why = problem === undefined ? 'a removal is under way' : problem.message
     const message = `leftovers of earlier removals could not be dealt with yet: ${why}`
     return { kind: 'unknown', reason: 'TrashNotInOrder', message }
   }
 
-  /** undefined: all is in order. */
+  /** undefined: every entry was dealt with, or is on record as a leftover. */
   async #recover(storageID: string): Promise<Problem | undefined> {
     this.#isRecovering = true
     try {
       const answer = await this.#options.disk.recover(storageID)
       if (answer.kind === 'unknown') return answer.problem
       this.#recovered = storageID
-      const isStill = semanticallyEqual(answer.nameTaken, this.#nameTaken)
-      this.#nameTaken = answer.nameTaken
-      if (answer.finished.length + answer.restored.length > 0 || !isStill) {
-        this.#options.log.info({ ...answer }, 'trash put in order')
-      }
+      this.#note(answer)
       return undefined
     } finally {
       this.#isRecovering = false
@@ -269,6 +271,14 @@ export class StorageKeeper {
     if (isNew && node !== undefined) events.recordDenied(node, message)
   }
 
+  #note(answer: Recovered): void {
+    const { nameTaken, leftovers = [] } = answer
+    const isStill = semanticallyEqual({ nameTaken, leftovers }, this.#trash)
+    this.#trash = { nameTaken, leftovers }
+    if (isStill && answer.finished.length + answer.restored.length === 0) return
+    this.#options.log[leftovers.length > 0 ? 'warn' : 'info']({ ...answer }, 'trash put in order')
+  }
+
   /** Writes only what differs; creates the VMSnapshotNode where there is none. */
   async #writeNode(storage: Storage, verdict: StorageVerdict): Promise<void> {
     const { nodeName, nodes, client, disk, version, inventory } = this.#options
@@ -276,8 +286,7 @@ export class StorageKeeper {
     if (isUnreadableRecord(nodes, nodeName)) return
     const node = nodes.get(nodeName) ?? (await this.#createNode())
     const agent = { version, nodeUID: await this.#options.nodeUID() }
-    const nameTaken = this.#nameTaken
-    const common = { node, storage, verdict, baseDir: disk.baseDir, agent, taken: inventory(), nameTaken }
+    const common = { node, storage, verdict, baseDir: disk.baseDir, agent, taken: inventory(), ...this.#trash }
     const status = nodeStatusOf({ ...common, retiredMeanwhile: retiredMeanwhile({ ...this.#observed(storage), node }) })
     if (!isNews(status, agentPartOf(node.status)) && !this.#mustRepair(node)) return
     const body = applyBody(node, { status: stampTransitions(status, node.status, new Date()) })

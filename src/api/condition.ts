@@ -42,9 +42,14 @@ export interface Verdict {
   readonly message: string
 }
 
-export function conditionOf(type: string, { status, reason, message }: Verdict, generation?: number): ConditionDraft {
+export function conditionOf(
+  type: string,
+  { status, reason, message }: Verdict,
+  generation?: number,
+  maxBytes = MESSAGE_MAX_BYTES,
+): ConditionDraft {
   const observed = generation === undefined ? {} : { observedGeneration: generation }
-  return { type, status, ...observed, reason, message: cutText(message, MESSAGE_MAX_BYTES) }
+  return { type, status, ...observed, reason, message: cutText(message, maxBytes) }
 }
 
 /** Conditions of an object: a map by type, so that each is owned and merged on its own. */

@@ -110,8 +110,8 @@ export const reasons = {
     'Wait while removals end; else make the base directory writable for the agent.',
   ),
   TrashNotInOrder: text(
-    'Leftovers of earlier removals below .vmsnapshot/trash could not be dealt with yet.',
-    'See the log of the agent.',
+    'An entry of .vmsnapshot/trash is, or may be, the directory of this name and could not be dealt with yet.',
+    'Repair the entry that the message, or StorageReady of the VMSnapshotNode, names.',
   ),
   LockHeld: text(
     'Another process works on the base directory, or did and hangs: nothing is removed by two. The message says which.',
@@ -193,7 +193,7 @@ export const reasons = {
     'Take the inherit flag from .vmsnapshot/trash below the base directory, or from the directory above it (chattr -P), or set deletionPolicy to Retain.',
   ),
   IdentityUnclear: text(
-    'A directory has the name whose inode or birth time is not the recorded one, on a file system that changes them by itself.',
+    'It is not clear whether the directory of the name is the recorded one: the file system changes inode or birth time by itself, or gives them to clones too and the file handle is not known.',
     'Set deletionPolicy to Retain and remove the directory by hand, or create a VMSnapshot for it and delete that.',
   ),
   FilesReappear: text(

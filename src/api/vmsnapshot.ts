@@ -163,6 +163,13 @@ const removal = z.object({
       'Inode of the directory recorded at the first attempt; not set: there was none. Nothing else is ever removed for this object.',
     ),
   bornAt: z.string().max(24).optional().describe('Birth time of that directory in nanoseconds since 1970.'),
+  handle: z
+    .string()
+    .max(300)
+    .optional()
+    .describe(
+      'File handle of that directory, where inode and birth time may be shared with a clone (btrfs, bcachefs) or the file system keeps no birth times.',
+    ),
   startedAt: time('When the first attempt began.'),
   sizeBytes: bytes(
     'Disk usage of that directory when the first attempt began; not set where it could not be read.',

@@ -26,7 +26,7 @@ import {
   writeSync,
 } from 'node:fs'
 import { errnoOf, withPlace } from './problem.ts'
-import type { FileType, Identity } from './report.ts'
+import type { FileType } from './report.ts'
 
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_TRUNC, O_WRONLY } = constants
 
@@ -376,14 +376,6 @@ export function absentAs<T, V>(value: V, run: () => T): T | V {
     if (errnoOf(error) === 'ENOENT') return value
     throw error
   }
-}
-
-export function identityOf({ ino, birthtimeNs }: BigIntStats): Identity {
-  return { inode: String(ino), bornAt: String(birthtimeNs) }
-}
-
-export function sameIdentity(a: Identity, b: Identity): boolean {
-  return a.inode === b.inode && a.bornAt === b.bornAt
 }
 
 type TypeTests = Pick<

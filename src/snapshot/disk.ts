@@ -57,6 +57,7 @@ export type DiskBlock = {
     | 'ProjectIDDiffers'
     | 'IdentityUnclear'
     | 'FilesReappear'
+    | 'TrashNotInOrder'
   readonly message: string
 }
 
@@ -80,8 +81,25 @@ export type Recovered = {
   readonly finished: readonly string[]
   /** names that were renamed back */
   readonly restored: readonly string[]
-  /** trash that could not go back because its name is taken */
+  /** trash that could not go back because its name is taken; `name` is empty where it is not known */
   readonly nameTaken: readonly { readonly uid: string; readonly name: string }[]
+  /** what else is not in order there; not set where everything is */
+  readonly leftovers?: readonly Leftover[]
+}
+
+/** An entry of `.vmsnapshot` that stays until a person acts. It blocks the objects that its name is related to, and nothing else. */
+export interface Leftover {
+  /** `failed`: its removal or its way back fails; `unnamed`: a staged directory that is kept, its name is not known; `foreign`: nothing of this program */
+  readonly kind: 'failed' | 'unnamed' | 'foreign'
+  /** below the base directory */
+  readonly path: string
+  /** what is wrong, without the path */
+  readonly message: string
+  /** of the VMSnapshot that it was removed for */
+  readonly uid?: string
+  /** of the directory, where it is known */
+  readonly name?: string
+  readonly errno?: string
 }
 
 export interface Total {

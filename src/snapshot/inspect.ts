@@ -1,9 +1,10 @@
 // Looks at one snapshot directory and says what it saw. Total: every state of the disk is a report. Reads only (but see change-clock.ts), follows
 // no link, opens no file but header, meta file and snapfile, and holds none open.
 import type { BaseDirectory } from './base-directory.ts'
-import { type Directory, fileTypeOf, identityOf } from './descriptor.ts'
+import { type Directory, fileTypeOf } from './descriptor.ts'
 import { type HeaderLook, headerOf, rootfsOf, vmStateOf, withPresence } from './files.ts'
 import { findingsOf, restorableBy } from './findings.ts'
+import { plainIdentity } from './identity.ts'
 import {
   existsIn,
   hasCowIn,
@@ -21,16 +22,27 @@ import {
 import { type Entries, type Listing, list, TooManyEntries } from './listing.ts'
 import type { LookCache } from './look-cache.ts'
 import { errnoOf, problemOf } from './problem.ts'
-import type { CowFile, DiffFiles, DirectoryReport, FileType, FileVerdict, Report, RootfsSummary } from './report.ts'
+import type {
+  CowFile,
+  DiffFiles,
+  DirectoryReport,
+  FileType,
+  FileVerdict,
+  Identity,
+  Report,
+  RootfsSummary,
+} from './report.ts'
 import type { Settling, Sight } from './settling.ts'
 import type { Shares } from './shares.ts'
-import { Trash } from './trash.ts'
+import { Trash, type UnnamedEntry } from './trash.ts'
 
 const attempts = 3
 
 export interface InspectOptions {
   /** whether a directory stands still; what does not is a `pending` finding */
   readonly settling: Settling
+  /** for a report that a removal goes by; without it what a clone shares is all that is said */
+  readonly identify?: (directory: Directory) => Identity
   /** what files said before, so that another look at the same files costs no reading */
   readonly cache?: LookCache
 }
@@ -79,9 +91,18 @@ function failedReport(error: unknown, base: BaseDirectory, name: string): Report
 function absent(base: BaseDirectory, name: string, path: string): Report {
   using trash = Trash.open(base)
   const [pending] = trash?.pendingAround(name) ?? []
-  if (pending === undefined) return { kind: 'absent', name, path }
+  if (pending === undefined) return absentUnless(trash?.unnamed() ?? [], name, path)
   const message = `${path} waits in the trash as ${pending.uid}`
   return { kind: 'unknown', name, path, problem: { code: 'TrashNotInOrder', message } }
+}
+
+function absentUnless(unnamed: readonly UnnamedEntry[], name: string, path: string): Report {
+  return {
+    kind: 'absent',
+    name,
+    path,
+    ...(unnamed.length === 0 ? {} : { unlessStagedAs: unnamed.map(({ uid }) => uid) }),
+  }
 }
 
 /** Which of the segments is no directory, and what it is. */
@@ -126,7 +147,7 @@ function describe(
     kind: 'directory' as const,
     name,
     path: `${base.path}/${name}`,
-    identity: identityOf(stat),
+    identity: options.identify?.(directory) ?? plainIdentity(stat),
     exists: existsIn(types),
     template: isTemplateIn(types),
     cow: hasCowIn(types),

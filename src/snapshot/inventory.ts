@@ -11,6 +11,7 @@ import { hasCowIn, isTemplateIn, OWN_DIRECTORY } from './layout.ts'
 import { errnoOf, problemOf } from './problem.ts'
 import type { FileType } from './report.ts'
 import { beganAtMs, TRASH_DIRECTORY } from './trash.ts'
+import { nameSuffix, sortEntries } from './trash-entries.ts'
 
 /** Deeper lies nothing that a snapshot needs, and a walk ends. */
 const maxDepth = 64
@@ -112,7 +113,8 @@ export class InventoryWalk {
   }
 
   #countTrash(trash: Directory, entries: readonly Entry[]): void {
-    const found = entries.filter((entry) => entry.isDirectory())
+    const foreign = new Set(sortEntries(trash).foreign.map(({ entry }) => entry))
+    const found = entries.filter((entry) => entry.isDirectory() && isSlot(textOfName(entry.name), foreign))
     this.#trashEntries.push(...found.map(({ name }) => beganAtMs(trash, textOfName(name))))
   }
 
@@ -185,6 +187,11 @@ export class InventoryWalk {
   #isHidden(name: string): boolean {
     return [...this.#unreadable.keys()].some((above) => name === above || name.startsWith(`${above}/`))
   }
+}
+
+/** A directory in the place of a name file is neither foreign nor a directory that is being removed. */
+function isSlot(entry: string, foreign: ReadonlySet<string>): boolean {
+  return !foreign.has(entry) && !entry.endsWith(nameSuffix)
 }
 
 function totalOf(found: readonly Found[]): { directories: number; bytes: number } {

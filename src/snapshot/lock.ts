@@ -9,9 +9,10 @@ import type { Directory } from './descriptor.ts'
 import type { Lock } from './disk.ts'
 import { MARKER_FILE, OWN_DIRECTORY } from './layout.ts'
 import { withPlace } from './problem.ts'
+import { setAside } from './set-aside.ts'
 import { clearUnfinished, finish, unfinishedName } from './unfinished.ts'
 
-const lockFile = 'agent.lock'
+export const LOCK_FILE = 'agent.lock'
 /** Others may be after it at the same time. */
 const attempts = 3
 /** How long the holder is given to say who it is. */
@@ -43,11 +44,13 @@ export class BaseLock implements HeldLock {
     using own = base.root.openDirectory(OWN_DIRECTORY)
     for (let attempt = 1; attempt <= attempts; attempt++) {
       if (this.#isAt(own)) return { kind: 'mine' }
+      // Nothing listens on anything else. Where another agent was quicker, its socket goes aside, and it notices before its next rename.
+      if (own.statOf(LOCK_FILE)?.isSocket() === false) setAside(own, LOCK_FILE)
       const print = printOf(own)
-      const owner = print === undefined ? notListening : await ownerOf(own.pathOf(lockFile))
+      const owner = print === undefined ? notListening : await ownerOf(own.pathOf(LOCK_FILE))
       if (owner !== notListening) return { kind: 'held', owner }
       // The socket of a process that ended. It may be somebody's by now, who notices before its next rename.
-      if (print !== undefined && print === printOf(own)) own.unlink(lockFile)
+      if (print !== undefined && print === printOf(own)) own.unlink(LOCK_FILE)
       if (await this.#listen(own)) return { kind: 'mine' }
     }
     return { kind: 'held', owner: undefined }
@@ -66,7 +69,9 @@ export class BaseLock implements HeldLock {
 
   assertHeld(base: BaseDirectory): void {
     if (this.#isHeld(base)) return
-    throw new LockNotHeldError(`${base.path}/${OWN_DIRECTORY}/${lockFile} is not the socket of this process (any more)`)
+    throw new LockNotHeldError(
+      `${base.path}/${OWN_DIRECTORY}/${LOCK_FILE} is not the socket of this process (any more)`,
+    )
   }
 
   #isHeld(base: BaseDirectory): boolean {
@@ -80,21 +85,21 @@ export class BaseLock implements HeldLock {
 
   /** It gets its name only once it listens: a socket that refuses is always one of the dead. False where somebody was quicker. */
   async #listen(own: Directory): Promise<boolean> {
-    const fresh = unfinishedName(lockFile)
+    const fresh = unfinishedName(LOCK_FILE)
     const server = createServer((socket) => socket.on('error', () => socket.destroy()).end(this.#owner))
     server.listen(own.pathOf(fresh))
     await once(server, 'listening').catch((error) => {
-      throw withPlace(error, () => `${own.currentPath()}/${lockFile}`)
+      throw withPlace(error, () => `${own.currentPath()}/${LOCK_FILE}`)
     })
     try {
       const print = printOf(own, fresh)
-      if (print === undefined || !finish(own, fresh, lockFile)) return false
+      if (print === undefined || !finish(own, fresh, LOCK_FILE)) return false
       this.leave()
       this.#held = { server, print }
       return true
     } finally {
       if (this.#held?.server !== server) server.close()
-      clearUnfinished(own, lockFile)
+      clearUnfinished(own, LOCK_FILE)
       // Whoever marked the directory may have ended before it could.
       clearUnfinished(own, MARKER_FILE)
     }
@@ -102,7 +107,7 @@ export class BaseLock implements HeldLock {
 }
 
 /** Inode numbers are used again; an inode that is listened on is not. */
-function printOf(own: Directory, name = lockFile): string | undefined {
+function printOf(own: Directory, name = LOCK_FILE): string | undefined {
   const stat = own.statOf(name)
   return stat === undefined ? undefined : `${stat.dev} ${stat.ino} ${stat.birthtimeNs}`
 }

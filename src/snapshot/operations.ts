@@ -1,11 +1,22 @@
 // What the worker can be asked to do: each operation opens the base directory, checks its marker and answers with a value.
 import { BaseDirectory, openStorage, storageOf } from './base-directory.ts'
-import type { DiskBlock, Failed, Inventory, InventoryRequest, Lock, Recovered, RemovalTarget, Storage } from './disk.ts'
+import type {
+  DiskBlock,
+  Failed,
+  Inventory,
+  InventoryRequest,
+  Leftover,
+  Lock,
+  Recovered,
+  RemovalTarget,
+  Storage,
+} from './disk.ts'
 import { answerOf, failureOf } from './failure.ts'
+import { identityIn } from './identity.ts'
 import { loopDeviceOn, runningVMOf } from './in-use.ts'
 import { inspectDirectory } from './inspect.ts'
 import { InventoryWalk } from './inventory.ts'
-import { BaseLock } from './lock.ts'
+import { BaseLock, LockNotHeldError } from './lock.ts'
 import { LookCache } from './look-cache.ts'
 import { errnoOf } from './problem.ts'
 import { type PurgeCount, PurgeMemory } from './purge.ts'
@@ -114,8 +125,7 @@ export function operations(
     mark: (): Storage =>
       onWhatIsThere((base) => {
         base.mark()
-        using trash = Trash.ensure(base)
-        trash.keepReserve()
+        keepReserveIn(base)
         return storageOf(base)
       }),
     replaceMarker: (storageID: string): Storage =>
@@ -124,7 +134,8 @@ export function operations(
         return storageOf(base)
       }),
     inspect: (name: string, storageID: string): Report => {
-      const report = onStorage(storageID, (base) => inspectDirectory(base, name, { settling, cache }))
+      const options = { settling, cache, identify: identityIn }
+      const report = onStorage(storageID, (base) => inspectDirectory(base, name, options))
       return 'name' in report ? report : { ...report, name, path: `${baseDir}/${name}` }
     },
     checkRemovable: (target: RemovalTarget) =>
@@ -156,11 +167,12 @@ export function operations(
       }),
     prove: (target: RemovalTarget) => onStorage(target.storageID, (base) => removal.prove(base, target)),
     /** unfinished: the slice is over, there is more */
-    recover: (storageID: string, finished: readonly string[]): Promise<Recovered | Unfinished | Failed> =>
+    recover: (storageID: string, before: Progress): Promise<Recovered | Unfinished | Failed> =>
       inSteps(storageID, async (base) => {
-        const all = new Set(finished)
-        const recovered = await recover(base, sliceMs, all, syncer)
-        return recovered ?? { kind: 'unfinished' as const, finished: [...all] }
+        const finished = new Set(before.finished)
+        const failed = new Map(before.failed.map((leftover) => [leftover.uid ?? '', leftover]))
+        const recovered = await recover(base, sliceMs, finished, syncer, failed)
+        return recovered ?? { kind: 'unfinished' as const, finished: [...finished], failed: [...failed.values()] }
       }),
     /** with `request` a new walk, without it the next slice of the one that is under way */
     inventory: (storageID: string, request?: InventoryRequest): Inventory | { readonly kind: 'walking' } | Failed => {
@@ -189,12 +201,25 @@ function withReserve(base: BaseDirectory, write: () => void): void {
   }
 }
 
-export interface Unfinished {
-  readonly kind: 'unfinished'
+/** Of a recovery: uids whose removal was finished, and entries that failed. */
+interface Progress {
   readonly finished: readonly string[]
+  readonly failed: readonly Leftover[]
 }
 
+export type Unfinished = Progress & { readonly kind: 'unfinished' }
+
 export type Operations = ReturnType<typeof operations>
+
+/** Removals go on without it: the next recovery tries again, and reports what is in the way. */
+function keepReserveIn(base: BaseDirectory): void {
+  try {
+    using trash = Trash.ensure(base)
+    trash.keepReserve()
+  } catch (error) {
+    if (errnoOf(error) === undefined && !(error instanceof LockNotHeldError)) throw error
+  }
+}
 
 function failed(code: ProblemCode, message: string): Failed {
   return { kind: 'unknown', problem: { code, message } }

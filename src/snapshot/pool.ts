@@ -115,12 +115,9 @@ class WorkerDisk implements Disk {
   }
 
   async recover(storageID: string): Promise<Recovered | Failed> {
-    let finished: readonly string[] = []
-    for (;;) {
-      const slice = await this.#call('recover', storageID, finished)
-      if (slice.kind !== 'unfinished') return slice
-      finished = slice.finished
-    }
+    let slice = await this.#call('recover', storageID, { finished: [], failed: [] })
+    while (slice.kind === 'unfinished') slice = await this.#call('recover', storageID, slice)
+    return slice
   }
 
   async inventory(storageID: string, request: InventoryRequest, signal?: AbortSignal) {

@@ -2,9 +2,10 @@
 // then renames by, so that a disk that was swapped between two steps is noticed. docs/removal.md has the whole protocol.
 import type { BaseDirectory } from './base-directory.ts'
 import type { TemplateGuard } from './base-templates.ts'
-import { type Directory, identityOf, sameIdentity } from './descriptor.ts'
+import type { Directory } from './descriptor.ts'
 import type { DiskBlock, RemovalTarget } from './disk.ts'
 import { blockBy, entryErrorOf, mountedBelow } from './entry-error.ts'
+import { identityIn, likenessOf } from './identity.ts'
 import { mountPointIn } from './mounts.ts'
 import { errnoOf } from './problem.ts'
 import { assertSameMount, emptyDirectory, type PurgeCount, type PurgeMemory } from './purge.ts'
@@ -13,7 +14,7 @@ import { doubtAbout, holds, isRenamed } from './recorded.ts'
 import { blockOf, type InUse } from './removable.ts'
 import { Syncer } from './syncer.ts'
 import type { TemplateTarget } from './template-target.ts'
-import { type Grave, placeOf, siblingGrave, Trash, type TrashEntry } from './trash.ts'
+import { directoryAt, type Grave, placeOf, siblingGrave, Trash, type TrashEntry } from './trash.ts'
 
 export type Staged = { readonly kind: 'staged' | 'absent' | 'expired' } | DiskBlock
 /** What removals under way share. */
@@ -40,13 +41,14 @@ export function checkRemovable(
   if (!holds(parent, leaf, target))
     return doubtAbout(parent, leaf, target, pathOf(base, target)) ?? { kind: 'removable' }
   using directory = parent.openDirectory(leaf)
-  return blockOf(directory, base, target.name, inUse, templates) ?? { kind: 'removable' }
+  const block = obstacleIn(base, trash, target) ?? blockOf(directory, base, target.name, inUse, templates)
+  return block ?? { kind: 'removable' }
 }
 
 /** What was committed and cannot be emptied: known here, no attempt is made and nothing is written. */
 function mountInDead(base: BaseDirectory, trash: Trash, target: RemovalTarget): DiskBlock | undefined {
   return trash.inGraves(target, ({ directory, deadName }) => {
-    if (directory.statOf(deadName) === undefined) return undefined
+    if (directoryAt(directory, deadName) === undefined) return undefined
     using dead = directory.openDirectory(deadName)
     const point = mountPointIn(dead)
     if (point === undefined) return undefined
@@ -86,7 +88,7 @@ export async function stage(
   }
   base.assertLocked()
   using before = parent.openDirectory(leaf)
-  const wasRecorded = target.identity !== undefined && sameIdentity(identityOf(before.stat()), target.identity)
+  const wasRecorded = target.identity !== undefined && likenessOf(identityIn(before), target.identity) === 'same'
   // Crash from here to bury: the start-up rule renames it back.
   const grave = renameAway(parent, leaf, trash, target.uid, pathOf(base, target))
   await Promise.all([syncer.directory(grave.directory), syncer.directory(parent)])
@@ -105,7 +107,15 @@ function whyNotIn(parent: Directory | undefined, base: BaseDirectory, trash: Tra
   const { leaf } = placeOf(target.name)
   const waiting = waitingInTrash(base, trash, target)
   if (waiting !== undefined || parent === undefined) return waiting ?? absent
-  return holds(parent, leaf, target) ? undefined : (doubtAbout(parent, leaf, target, pathOf(base, target)) ?? absent)
+  if (holds(parent, leaf, target)) return obstacleIn(base, trash, target)
+  return doubtAbout(parent, leaf, target, pathOf(base, target)) ?? absent
+}
+
+/** The slot of this uid is taken by an entry of another origin, or of a directory that was not this one. */
+function obstacleIn(base: BaseDirectory, trash: Trash | undefined, { uid }: Names): DiskBlock | undefined {
+  const obstacle = trash?.obstacleTo(uid)
+  if (obstacle === undefined) return undefined
+  return { kind: 'blocked', code: 'TrashNotInOrder', message: `${base.path}/${obstacle}: move it away by hand` }
 }
 
 /** Throws EntryError. */
@@ -183,7 +193,7 @@ export function unstage(base: BaseDirectory, { uid, name }: Names): { readonly k
 /** The answer of `run` where there is a pending one. */
 function inPendingGrave<T>(trash: Trash, entry: TrashEntry, run: (grave: Grave) => T): T | undefined {
   return trash.inGraves(entry, (grave) => {
-    return grave.directory.statOf(grave.pendingName) === undefined ? undefined : run(grave)
+    return directoryAt(grave.directory, grave.pendingName) === undefined ? undefined : run(grave)
   })
 }
 
@@ -220,7 +230,7 @@ export async function bury(
 /** Before it is emptied by somebody who has not buried it: the sync may have failed, or the process ended before it. */
 export function syncDead(trash: Trash, entry: TrashEntry, syncer: Syncer): Promise<void> | undefined {
   return trash.inGraves(entry, ({ directory, deadName }) => {
-    return directory.statOf(deadName) === undefined ? undefined : syncer.directory(directory)
+    return directoryAt(directory, deadName) === undefined ? undefined : syncer.directory(directory)
   })
 }
 
@@ -256,7 +266,7 @@ function purgeIn(
   empty: (dead: Directory) => boolean,
   syncer: Syncer,
 ): Promise<boolean> | undefined {
-  if (directory.statOf(deadName) === undefined) return undefined
+  if (directoryAt(directory, deadName) === undefined) return undefined
   try {
     {
       using dead = directory.openDirectory(deadName)

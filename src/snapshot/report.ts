@@ -10,6 +10,11 @@ export interface Identity {
   readonly inode: string
   /** birth time in nanoseconds since the epoch; '0' where the file system keeps none */
   readonly bornAt: string
+  /**
+   * file handle, `<type>:<bytes>` in hexadecimal; not set where the file system gives inode and birth time to one directory alone,
+   * empty where it is needed and could not be read
+   */
+  readonly handle?: string
 }
 
 /** Why a verdict is Unknown. Never a statement about the snapshot, always about the way to it. */
@@ -146,7 +151,13 @@ export interface DirectoryReport {
 export type Report =
   | DirectoryReport
   /** proven: the base directory is readable and carries its marker, and nothing has that name */
-  | { readonly kind: 'absent'; readonly name: string; readonly path: string }
+  | {
+      readonly kind: 'absent'
+      readonly name: string
+      readonly path: string
+      /** not proven: it may be one of these entries of the trash, whose names are not known; uids */
+      readonly unlessStagedAs?: readonly string[]
+    }
   /** something else than a directory (a file, a symbolic link) has the name or, then `at` is another path, one above it: never followed, never removed */
   | {
       readonly kind: 'notADirectory'

@@ -6,7 +6,7 @@ import { OWN_DIRECTORY, ROOTFS_META_FILE } from './layout.ts'
 import { decodeMeta, META_MAX_BYTES, MetaError } from './meta.ts'
 import { mountTable } from './mount-table.ts'
 import { errnoOf, problemOf } from './problem.ts'
-import { isDead, TRASH_DIRECTORY } from './trash.ts'
+import { isDead, openTrash, TRASH_DIRECTORY } from './trash.ts'
 
 /** Names of snapshots have a few segments. It bounds the descriptors that the search holds open. */
 const maxDepth = 32
@@ -77,7 +77,7 @@ class Search implements Needs {
   #inTrash(): void {
     const path = `${OWN_DIRECTORY}/${TRASH_DIRECTORY}`
     this.#guarded(path, () => {
-      using trash = this.#base.root.descend([OWN_DIRECTORY, TRASH_DIRECTORY])
+      using trash = openTrash(this.#base)
       for (const entry of trash?.entries() ?? []) {
         if (!entry.isDirectory() || isDead(textOfName(entry.name))) continue
         if (trash !== undefined) this.#directory(trash, entry.name, `${path}/${textOfName(entry.name)}`, true)

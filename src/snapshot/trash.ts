@@ -1,21 +1,29 @@
 // The trash below the base directory: where a directory waits between the rename and the removal, or the way back.
 // `<uid>` is a directory that was taken out of the way and may still go back to the name in `<uid>.name`; `<uid>.dead` is only ever finished.
 // A directory on another file system cannot be renamed into it: it waits as `.vmsnapshot-<uid>` beside its own name, which is recorded here too.
+import type { BigIntStats } from 'node:fs'
 import type { BaseDirectory } from './base-directory.ts'
-import { type Directory, textOfName } from './descriptor.ts'
+import { type Directory, fileTypeOf } from './descriptor.ts'
 import { OWN_DIRECTORY, parseName } from './layout.ts'
 import { errnoOf } from './problem.ts'
+import { setAside } from './set-aside.ts'
 import type { Syncer } from './syncer.ts'
+import {
+  deadSuffix,
+  type ForeignEntry,
+  isDead,
+  nameSuffix,
+  reserveName,
+  type Slot,
+  sortEntries,
+} from './trash-entries.ts'
+
+export { isDead }
 
 export const TRASH_DIRECTORY = 'trash'
-const nameSuffix = '.name'
-const deadSuffix = '.dead'
-const reserveName = '.reserve'
 /** A mebibyte: XFS makes no file, not even a socket, where it could not also make a chunk of inodes and a deeper directory. */
 const reserveContent = 'kept free for the removal of snapshots from a full disk\n'.repeat(18_725)
 const siblingPrefix = `${OWN_DIRECTORY}-`
-/** Four segments of 255 bytes and their slashes, with room to spare. */
-const nameMaxBytes = 4_096
 
 export interface TrashEntry {
   readonly uid: string
@@ -23,11 +31,21 @@ export interface TrashEntry {
   readonly name: string | undefined
 }
 
+/** A staged directory that cannot go back, and is kept. `why` completes the sentence "its name file ...". */
+export interface UnnamedEntry {
+  readonly uid: string
+  readonly why: string
+}
+
 export interface TrashContent {
   readonly pending: readonly TrashEntry[]
+  readonly unnamed: readonly UnnamedEntry[]
   readonly dead: readonly TrashEntry[]
-  /** names on record without a directory: the process ended between the two */
+  /** uids with a name on record and without a directory: the process ended between the two */
   readonly nameOnly: readonly string[]
+  readonly foreign: readonly ForeignEntry[]
+  /** entries whose place beside their name cannot be inspected */
+  readonly unreachable: readonly { readonly entry: TrashEntry; readonly error: unknown }[]
 }
 
 /** A directory name taken apart: where it stands and what it is called there. */
@@ -53,15 +71,17 @@ export function siblingGrave(parent: Directory, uid: string): Grave {
   return { directory: parent, pendingName: siblingPrefix + uid, deadName: siblingPrefix + uid + deadSuffix }
 }
 
-/** Whether what lies there by this name is past the point of no return. */
-export function isDead(entry: string): boolean {
-  return entry.endsWith(deadSuffix)
-}
-
 /** When the removal of an entry began, in milliseconds since 1970: its name is put on record first. undefined: it was not. */
 export function beganAtMs(trash: Directory, entry: string): number | undefined {
   const uid = isDead(entry) ? entry.slice(0, -deadSuffix.length) : entry
   return trash.sizeOf(uid + nameSuffix)?.mtimeMs
+}
+
+/** undefined: it is not there, or something else has its name. No link is followed: behind one nothing was ever put. */
+export function openTrash(base: BaseDirectory): Directory | undefined {
+  using own = base.root.descend([OWN_DIRECTORY])
+  if (own === undefined || directoryAt(own, TRASH_DIRECTORY) === undefined) return undefined
+  return own.openDirectory(TRASH_DIRECTORY)
 }
 
 export class Trash {
@@ -75,12 +95,17 @@ export class Trash {
 
   /** undefined: there is none, so nothing lies in it. */
   static open(base: BaseDirectory): Trash | undefined {
-    const directory = base.root.descend([OWN_DIRECTORY, TRASH_DIRECTORY])
+    const directory = openTrash(base)
     return directory === undefined ? undefined : new Trash(directory, base)
   }
 
+  /** For the holder of the lock: anything else of that name is set aside. */
   static ensure(base: BaseDirectory): Trash {
     using own = base.root.ensureDirectory(OWN_DIRECTORY)
+    if (own.statOf(TRASH_DIRECTORY)?.isDirectory() === false) {
+      base.assertLocked()
+      setAside(own, TRASH_DIRECTORY)
+    }
     return new Trash(own.ensureDirectory(TRASH_DIRECTORY), base)
   }
 
@@ -107,45 +132,63 @@ export class Trash {
   }
 
   content(): TrashContent {
-    const entries = this.#entries()
-    const pending = entries.filter((entry) => this.holds(entry, 'pendingName'))
-    const dead = entries.filter((entry) => this.holds(entry, 'deadName'))
-    const found = new Set([...pending, ...dead])
-    return { pending, dead, nameOnly: entries.filter((entry) => !found.has(entry)).map(({ uid }) => uid) }
+    const { slots, foreign } = sortEntries(this.directory)
+    const content: Lists = { pending: [], unnamed: [], dead: [], nameOnly: [], foreign: [...foreign], unreachable: [] }
+    for (const slot of slots) this.#addTo(content, slot)
+    return content
   }
 
-  #entries(): readonly TrashEntry[] {
-    const names = this.directory
-      .entries()
-      .map((entry) => textOfName(entry.name))
-      .filter((name) => name !== reserveName)
-    const without = (suffix: string) =>
-      names.filter((name) => name.endsWith(suffix)).map((name) => name.slice(0, -suffix.length))
-    const here = names.filter((name) => !isDead(name) && !name.endsWith(nameSuffix))
-    const uids = new Set([...here, ...without(deadSuffix), ...without(nameSuffix)])
-    return [...uids].map((uid) => ({ uid, name: this.nameOf(uid) }))
+  #addTo(content: Lists, { uid, record, hasNameFile, mayBeDead }: Slot): void {
+    const entry = { uid, name: record.kind === 'name' ? record.name : undefined }
+    try {
+      const isPending = this.holds(entry, 'pendingName')
+      const isBuried = mayBeDead && this.holds(entry, 'deadName')
+      if (isPending && record.kind === 'name') content.pending.push(entry)
+      if (isPending && record.kind === 'unusable') content.unnamed.push({ uid, why: record.why })
+      if (isBuried) content.dead.push(entry)
+      if (!isPending && !isBuried && hasNameFile) content.nameOnly.push(uid)
+    } catch (error) {
+      if (errnoOf(error) === undefined) throw error
+      content.unreachable.push({ entry, error })
+    }
   }
 
   holds(entry: TrashEntry, which: 'pendingName' | 'deadName'): boolean {
-    return this.inGraves(entry, (grave) => grave.directory.statOf(grave[which])) !== undefined
+    return this.inGraves(entry, (grave) => directoryAt(grave.directory, grave[which])) !== undefined
+  }
+
+  /** As the kernel names it; undefined: there is none. */
+  placeOfEntry(entry: TrashEntry, which: 'pendingName' | 'deadName'): string | undefined {
+    return this.inGraves(entry, (grave) => {
+      const isThere = directoryAt(grave.directory, grave[which]) !== undefined
+      return isThere ? `${grave.directory.currentPath()}/${grave[which]}` : undefined
+    })
   }
 
   /** Pending entries of the same name, one above it or one below: while there is one, nothing is proven absent or removed there. */
   pendingAround(name: string): readonly TrashEntry[] {
-    const related = this.#entries().filter((entry) => entry.name === undefined || isRelated(entry.name, name))
-    return related.filter((entry) => this.holds(entry, 'pendingName'))
+    const entries = sortEntries(this.directory).slots.flatMap(({ uid, record }) => {
+      return record.kind === 'name' && isRelated(record.name, name) ? [{ uid, name: record.name }] : []
+    })
+    return entries.filter((entry) => this.holds(entry, 'pendingName'))
   }
 
-  nameOf(uid: string): string | undefined {
-    const file = this.directory.readFile(uid + nameSuffix, nameMaxBytes)
-    if (file.kind !== 'content') return undefined
-    const text = Buffer.from(file.bytes).toString('utf8')
-    try {
-      return parseName(text)
-    } catch {
-      // Cut short by a power failure, or not ours: it leads nowhere.
-      return undefined
+  /** Staged directories whose names are not known. */
+  unnamed(): readonly UnnamedEntry[] {
+    return sortEntries(this.directory).slots.flatMap(({ uid, record }) => {
+      const isUnnamed = record.kind === 'unusable' && this.holds({ uid, name: undefined }, 'pendingName')
+      return isUnnamed ? [{ uid, why: record.why }] : []
+    })
+  }
+
+  /** An entry that keeps a directory of this uid from being staged, and what it is; undefined: there is none. */
+  obstacleTo(uid: string): string | undefined {
+    for (const entry of [uid, uid + deadSuffix, uid + nameSuffix]) {
+      const stat = this.directory.statOf(entry)
+      if (stat === undefined || (entry.endsWith(nameSuffix) && stat.isFile())) continue
+      return `${OWN_DIRECTORY}/${TRASH_DIRECTORY}/${entry} is a ${fileTypeOf(stat)}`
     }
+    return undefined
   }
 
   /** Before the rename, so that no entry is ever without the way back. What an attempt before this one left may never have come to disk. */
@@ -156,7 +199,7 @@ export class Trash {
       const file = directory.createToSync(uid + nameSuffix, name)
       await Promise.all([syncer.file(file), syncer.directory(directory)])
     } catch (error) {
-      if (errnoOf(error) !== 'ENOSPC' || directory.statOf(reserveName) === undefined) throw error
+      if (errnoOf(error) !== 'ENOSPC' || this.#reserve() === undefined) throw error
       this.#base.assertLocked()
       // What the reserve frees XFS gives out some time later only; its own first block and its inode are there at once.
       directory.overwrite(reserveName, name)
@@ -165,14 +208,21 @@ export class Trash {
     }
   }
 
-  /** A full disk is when people remove most: what a removal itself needs to write is kept free for it. */
+  /** undefined: there is none, or something else has its name. A second link to a file may be what somebody needs: it is not written to. */
+  #reserve(): BigIntStats | undefined {
+    const stat = this.directory.statOf(reserveName)
+    return stat?.isFile() === true && stat.nlink === 1n ? stat : undefined
+  }
+
+  /** A full disk is when people remove most: what a removal itself needs to write is kept free for it. Without it removals go on. */
   keepReserve(): void {
     const { directory } = this
-    const found = directory.statOf(reserveName)
-    if (found !== undefined && found.size >= reserveContent.length) return
+    const isThere = directory.statOf(reserveName) !== undefined
+    const size = this.#reserve()?.size
+    if (size === undefined ? isThere : size >= reserveContent.length) return
     try {
-      if (found === undefined) directory.createFile(reserveName, reserveContent)
-      else directory.overwrite(reserveName, reserveContent)
+      if (isThere) directory.overwrite(reserveName, reserveContent)
+      else directory.createFile(reserveName, reserveContent)
     } catch (error) {
       const errno = errnoOf(error)
       if (errno !== 'ENOSPC' && errno !== 'EROFS' && errno !== 'EDQUOT') throw error
@@ -181,24 +231,28 @@ export class Trash {
 
   /** Gives back nearly all of what is kept free, for the lock, without which nothing is removed. The file stays, to become one with a name. */
   shrinkReserve(): void {
-    const { directory } = this
-    if (directory.statOf(reserveName) !== undefined) directory.overwrite(reserveName, reserveName)
+    if (this.#reserve() !== undefined) this.directory.overwrite(reserveName, reserveName)
   }
 
-  /** A file that was the reserve goes back to being it. */
+  /** A file that was the reserve goes back to being it. What is no regular file is not a record of this program: it stays. */
   forgetName(uid: string): void {
     const { directory } = this
-    try {
-      if (directory.statOf(reserveName) === undefined) directory.rename(uid + nameSuffix, directory, reserveName)
-      else directory.unlink(uid + nameSuffix)
-    } catch (error) {
-      if (errnoOf(error) !== 'ENOENT') throw error
-    }
+    if (directory.statOf(uid + nameSuffix)?.isFile() !== true) return
+    if (directory.statOf(reserveName) === undefined) directory.rename(uid + nameSuffix, directory, reserveName)
+    else directory.unlink(uid + nameSuffix)
   }
 
   [Symbol.dispose](): void {
     this.directory[Symbol.dispose]()
   }
+}
+
+type Lists = { -readonly [List in keyof TrashContent]: TrashContent[List][number][] }
+
+/** undefined: nothing has the name, or something else than a directory, which no removal put there. */
+export function directoryAt(parent: Directory, name: string): BigIntStats | undefined {
+  const stat = parent.statOf(name)
+  return stat?.isDirectory() === true ? stat : undefined
 }
 
 function isRelated(a: string, b: string): boolean {

@@ -42,6 +42,13 @@ export const metrics = {
     labels: { kind: ['claimed', 'unclaimed', 'trash'] },
     query: 'topk(5, vmsnapshot_directory_bytes{kind="unclaimed"})',
   },
+  vmsnapshot_trash_leftovers: {
+    type: 'gauge',
+    only: 'agent',
+    help: 'Entries of .vmsnapshot that stay until a person acts; failed: a removal, or the way back, fails; unnamed: a directory that is kept, its name is not known; foreign: not made by the agent. StorageReady names them.',
+    labels: { kind: ['failed', 'unnamed', 'foreign'] },
+    query: 'sum by (kind) (vmsnapshot_trash_leftovers) > 0',
+  },
   vmsnapshot_inventory_timestamp_seconds: {
     type: 'gauge',
     only: 'agent',

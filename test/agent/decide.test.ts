@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { decide, type Observed, type Permission, permissionOf } from '../../src/agent/decide.ts'
 import { statusOf } from '../../src/agent/status.ts'
+import { DIRECTORY_FINALIZER } from '../../src/api/group.ts'
 import type { Reason } from '../../src/api/reasons.ts'
 import { aVMSnapshot } from '../support/builders.ts'
 import { aReport } from '../support/reports.ts'
@@ -90,6 +91,37 @@ describe('decide() on a deletion', () => {
     expect(decide(observed({ object }))).toEqual([
       { kind: 'remove', storageID: 'disk-1', identity: { inode: '7', bornAt: '8' } },
     ])
+  })
+
+  test('keeps the file handle that was recorded', () => {
+    const object = aVMSnapshot().held().deleting().recorded('7', '8').build()
+    const removal = { token: 't', startedAt: '2026-01-02T00:00:00Z', bytesRemoved: 0, ...object.status?.removal }
+    const withHandle = { ...object, status: { ...object.status, removal: { ...removal, handle: '4d:00' } } }
+    expect(decide(observed({ object: withHandle }))).toEqual([
+      { kind: 'remove', storageID: 'disk-1', identity: { inode: '7', bornAt: '8', handle: '4d:00' } },
+    ])
+  })
+
+  test('records what may be removed while it must wait, where a clone could take its place', () => {
+    const object = aVMSnapshot().withFinalizers(DIRECTORY_FINALIZER, 'example.org/x').deleting().build()
+    const cloneable = { ...identity, handle: '4d:00' }
+    const effects = decide(observed({ object, report: aReport({ identity: cloneable }) }))
+    expect(effects).toMatchObject([{ kind: 'writeStatus', identity: cloneable }])
+    expect(decide(observed({ object }))[0]).not.toHaveProperty('identity')
+    const unreadable = { ...identity, handle: '' }
+    expect(decide(observed({ object, report: aReport({ identity: unreadable }) }))[0]).not.toHaveProperty('identity')
+  })
+
+  test('waits for a staged directory without a name where it is its own, and for no other', () => {
+    const object = aVMSnapshot().held().deleting().build()
+    const own = { ...absent, unlessStagedAs: ['other', object.metadata.uid] }
+    expect(permissionOf(observed({ object, report: own }))).toMatchObject({
+      kind: 'blocked',
+      reason: 'TrashNotInOrder',
+    })
+    expect(permissionOf(observed({ object, report: { ...absent, unlessStagedAs: ['other'] } }))).toEqual({
+      kind: 'remove',
+    })
   })
 
   test('never gains an identity once it was recorded that there was none', () => {

@@ -107,6 +107,31 @@ describe('the status of a base directory that is ready', () => {
     })
   })
 
+  test('names entries of .vmsnapshot that need a person, the worst first, and stays within what a message may hold', () => {
+    const leftovers = [
+      { kind: 'foreign', path: '.vmsnapshot/trash/a\nb', message: 'a file that the agent did not make' },
+      { kind: 'unnamed', path: '.vmsnapshot/trash/u1', message: 'its name file u1.name is empty', uid: 'u1' },
+      {
+        kind: 'failed',
+        path: '.vmsnapshot/trash/u2.dead',
+        message: 'f: EPERM',
+        uid: 'u2',
+        name: 'snap',
+        errno: 'EPERM',
+      },
+    ] as const
+    const nameTaken = [{ uid: 'u1', name: '' }]
+    expect(nodeStatusOf({ ...seen, node: node(), taken, nameTaken, leftovers }).conditions[0]).toMatchObject({
+      status: 'True',
+      message:
+        '/srv/snapshots is storage disk-1; 3 entries of .vmsnapshot need repair by hand: trash/u2.dead (snap): f: EPERM; trash/u1 is kept: its name file u1.name is empty; trash/a?b: a file that the agent did not make',
+    })
+    const many = Array.from({ length: 100 }, (_, index) => ({ ...leftovers[0], path: `${index}`.padStart(300, 'é') }))
+    const [condition] = nodeStatusOf({ ...seen, node: node(), taken, leftovers: many }).conditions
+    expect(Buffer.byteLength(condition?.message ?? '')).toBeLessThanOrEqual(1_024)
+    expect(condition?.message).toContain('100 entries')
+  })
+
   test('has no uid of a Node where the token names none', () => {
     const nobody = { version: '1.0.0', nodeUID: undefined }
     const recorded = { ...status, nodeUID: 'earlier' }

@@ -61,6 +61,13 @@ describe('statusOf()', () => {
       'Unknown IOError',
     ],
     [
+      'a directory that may be one in the trash whose name is not known',
+      { kind: 'absent', name: 'snap', path: '/x', unlessStagedAs: ['u1', 'u2'] },
+      'Unknown TrashNotInOrder',
+      'Unknown TrashNotInOrder',
+      'Unknown TrashNotInOrder',
+    ],
+    [
       'another disk',
       { kind: 'unseen', path: '/x', reason: 'StorageChanged', message: '' },
       'Unknown StorageChanged',

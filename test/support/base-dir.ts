@@ -1,9 +1,11 @@
 // A temporary base directory for tests of the disk room, marked, and everything that is done to it.
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { BaseDirectory, storageOf } from '../../src/snapshot/base-directory.ts'
+import { Directory } from '../../src/snapshot/descriptor.ts'
 import type { RemovalTarget } from '../../src/snapshot/disk.ts'
+import { identityIn } from '../../src/snapshot/identity.ts'
 import { type HeldLock, LockNotHeldError } from '../../src/snapshot/lock.ts'
 
 export class TestBaseDir {
@@ -40,8 +42,8 @@ export class TestBaseDir {
 
   /** What a first barrier would have recorded for it. */
   target(name: string, uid = `uid-of-${name.replaceAll('/', '-')}`): RemovalTarget {
-    const { ino, birthtimeNs } = statSync(this.at(name), { bigint: true })
-    return { uid, name, storageID: this.storageID, identity: { inode: String(ino), bornAt: String(birthtimeNs) } }
+    using directory = Directory.open(this.at(name))
+    return { uid, name, storageID: this.storageID, identity: identityIn(directory) }
   }
 
   /** Empty also before the first removal has made the directory. */

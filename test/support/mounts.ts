@@ -1,6 +1,8 @@
 // File systems of a test's own: images on loop devices, tmpfs and FUSE, all unmounted when it ends. Root and some Debian packages are needed.
 import { execFileSync, spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { sampleSnapfile } from './sample-snapshots.ts'
 
 const runs = (command: string, ...args: readonly string[]) => spawnSync(command, args).status === 0
@@ -8,13 +10,26 @@ const runs = (command: string, ...args: readonly string[]) => spawnSync(command,
 export const canMount = runs('unshare', '--mount', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt')
 export const hasLoop = canMount && existsSync('/dev/loop-control') && runs('mkfs.ext4', '-V')
 export const hasXfs = hasLoop && runs('mkfs.xfs', '-V')
+export const hasBtrfs = hasLoop && runs('mkfs.btrfs', '--version') && runs('btrfs', '--version')
+/** Whether files can be made immutable where temporary directories are made. */
+export const hasAttributes = canSetAttributes()
 export const hasFuse = canMount && existsSync('/dev/fuse') && runs('bindfs', '--version')
 const lacking = [
   ...(hasLoop ? [] : ['root, loop devices and e2fsprogs']),
   ...(hasXfs ? [] : ['xfsprogs']),
+  ...(hasBtrfs ? [] : ['btrfs-progs']),
+  ...(hasAttributes ? [] : ['root, and a file system with immutable files']),
   ...(hasFuse ? [] : ['/dev/fuse and bindfs']),
 ]
 if (lacking.length > 0) console.warn(`SKIPPED: tests on mounted file systems that need ${lacking.join('; ')}`)
+
+function canSetAttributes(): boolean {
+  const directory = mkdtempSync(join(tmpdir(), 'vmsnapshot-attributes-'))
+  const isSet = runs('chattr', '+i', directory)
+  runs('chattr', '-i', directory)
+  rmSync(directory, { recursive: true })
+  return isSet
+}
 
 export type FileSystem = 'ext4' | 'xfs'
 export const fileSystems: readonly FileSystem[] = [
@@ -100,6 +115,17 @@ export function makeImage(path: string, type: FileSystem = 'ext4', mebibytes = t
   if (type === 'xfs') execFileSync('mkfs.xfs', ['-q', path])
   else execFileSync('mkfs.ext4', ['-q', '-m', '0', '-b', '4096', path])
   return path
+}
+
+/** Sparse, with one copy of everything. */
+export function makeBtrfsImage(path: string): string {
+  execFileSync('truncate', ['-s', '256M', path])
+  execFileSync('mkfs.btrfs', ['-q', '-m', 'single', path])
+  return path
+}
+
+export function btrfs(...args: readonly string[]): void {
+  execFileSync('btrfs', args, { stdio: 'pipe' })
 }
 
 /** Small: the images are. */

@@ -3,9 +3,15 @@ import type { ProgramProcess } from './program-process.ts'
 import { until } from './until.ts'
 
 export async function served(process: ProgramProcess, path: string): Promise<{ status: number; text: string }> {
-  const address = await until('it serves', () => /"address":"([^"]+)"/.exec(process.log)?.[1], Boolean)
+  const address = await until('it serves', () => addressIn(process.log), Boolean)
   const answer = await fetch(`http://${address}${path}`)
   return { status: answer.status, text: await answer.text() }
+}
+
+/** The log of an agent goes on with that of the one before it on the same node. */
+function addressIn(log: string): string | undefined {
+  const line = log.split('\n').findLast((text) => text.includes('serving /metrics'))
+  return /"address":"([^"]+)"/.exec(line ?? '')?.[1]
 }
 
 /** Samples by name and labels, as they stand in the text. */
