@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, w
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { afterAll, describe, expect, inject, test } from 'vitest'
+import { afterAll, describe, expect, inject, onTestFinished, test, vi } from 'vitest'
 import { controlPlaneBinaries } from '../controlplane/binaries.ts'
 import { startControlPlane } from '../controlplane/control-plane.ts'
 import { until } from '../support/until.ts'
@@ -19,8 +19,6 @@ function isRunning(pid: number): boolean {
     return false
   }
 }
-
-const temporary = () => readdirSync(tmpdir()).filter((name) => name.startsWith('vmsnapshot-controlplane-'))
 
 describe('a control plane', () => {
   test('stands beside another, and leaves neither process nor directory', async () => {
@@ -42,12 +40,16 @@ describe('a control plane', () => {
   test('that fails to start says why and leaves nothing', async () => {
     const broken = join(directory, 'broken')
     rmSync(broken, { recursive: true, force: true })
-    const before = temporary()
+    // Other tests start control planes in the machine's own directory for temporary files meanwhile.
+    const own = join(directory, 'temporary')
+    mkdirSync(own)
+    vi.stubEnv('TMPDIR', own)
+    onTestFinished(() => void vi.unstubAllEnvs())
     mkdirSync(broken)
     symlinkSync(join(binaries, 'etcd'), join(broken, 'etcd'))
     writeFileSync(join(broken, 'kube-apiserver'), '#!/bin/sh\necho no room for me >&2\nexit 1\n', { mode: 0o755 })
     await expect(startControlPlane({ binaries: broken })).rejects.toThrow(/kube-apiserver ended:\nno room for me/)
-    expect(temporary()).toEqual(before)
+    expect(readdirSync(own)).toEqual([])
   })
 
   test('goes with its owner on Ctrl-C', async () => {

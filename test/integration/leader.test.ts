@@ -21,7 +21,7 @@ interface Line {
 const program = join(import.meta.dirname, '..', 'support', 'candidate.ts')
 /** As in candidate.ts. */
 const leaseDurationMs = 3_000
-const retryMs = 480
+const renewDeadlineMs = 2_000
 
 let scene: Scene
 let lines: Line[]
@@ -101,8 +101,8 @@ test('of two candidates one leads; when it is killed the other takes over once t
   await end(first, 'SIGKILL')
   expect(await nextLeader(first)).toBe(second)
   const gapMs = expectOneAtATime()
-  // The dead one may have renewed just before.
-  expect(gapMs).toBeGreaterThan(leaseDurationMs - 2 * retryMs - 200)
+  // On a slow machine its last renewal may have been due for as long as it may lead without one.
+  expect(gapMs).toBeGreaterThan(leaseDurationMs - renewDeadlineMs - 200)
   console.log(
     `taken over ${gapMs} ms after the last act of a leader that was killed; the Lease lasts ${leaseDurationMs} ms`,
   )

@@ -24,8 +24,13 @@ test('a second agent of the node leaves everything to the first, and takes over 
   writeSnapshot(node.baseDir, 'shared')
   await scene.create('shared', { nodeName: node.name, snapshotName: 'shared' })
   await scene.reason('shared', 'Ready', 'Ready')
+  // The first inventory is written later than the first status.
+  const nodeBefore = await until(
+    'the directory is counted',
+    () => scene.nodes.get(node.name),
+    ({ status }) => status?.claimedDirectories === 1,
+  )
   const before = await scene.get('shared')
-  const nodeBefore = await scene.nodes.get(node.name)
 
   const second = node.start()
   await logged(node, '"kind":"standby"')

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { type VMSnapshot, vmSnapshotResource } from '../../src/api/vmsnapshot.ts'
 import { type VMSnapshotNode, vmSnapshotNodeResource } from '../../src/api/vmsnapshotnode.ts'
 import { Connection } from '../../src/kube/connection.ts'
@@ -142,14 +142,16 @@ test('no CustomResourceDefinition goes without its annotation, alone or with the
   const path = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions'
   const query = { labelSelector: `test=${scene.namespace}`, dryRun: 'All' }
   const name = 'vmsnapshotnodes.vmsnapshot.io'
+  onTestFinished(async () => {
+    await scene.cluster.kubectl(['annotate', 'crd', name, 'vmsnapshot.io/allow-deletion-'])
+    await scene.cluster.kubectl(['label', 'crd', name, 'test-'])
+  })
   await scene.cluster.kubectl(['label', 'crd', name, `test=${scene.namespace}`])
   const alone = scene.connection.request({ method: 'DELETE', path: `${path}/${name}`, query: { dryRun: 'All' } })
   await expect(alone).rejects.toThrow('annotate it first with vmsnapshot.io/allow-deletion=true')
   await expect(scene.connection.request({ method: 'DELETE', path, query })).rejects.toThrow('annotate it first')
   await scene.cluster.kubectl(['annotate', 'crd', name, 'vmsnapshot.io/allow-deletion=true'])
   await scene.connection.request({ method: 'DELETE', path: `${path}/${name}`, query: { dryRun: 'All' } })
-  await scene.cluster.kubectl(['annotate', 'crd', name, 'vmsnapshot.io/allow-deletion-'])
-  await scene.cluster.kubectl(['label', 'crd', name, 'test-'])
 })
 
 test('a token that is bound to no node writes nothing', async () => {

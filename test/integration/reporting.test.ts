@@ -75,8 +75,8 @@ describe('a whole snapshot', () => {
     mkdirSync(deep, { recursive: true })
     await scene.create('deep', { nodeName: node.name, snapshotName: 'deep' })
     await scene.reason('deep', 'Ready', 'Ready')
-    writeFileSync(join(deep, 'more'), Buffer.alloc(65_536))
     const before = (await scene.get('deep'))?.status?.snapshot?.apparentBytes ?? 0
+    writeFileSync(join(deep, 'more'), Buffer.alloc(65_536))
     const grown = before + 65_536
     await until(
       'the size grew',
