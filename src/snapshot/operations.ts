@@ -19,7 +19,8 @@ import { InventoryWalk } from './inventory.ts'
 import { BaseLock, LockNotHeldError } from './lock.ts'
 import { LookCache } from './look-cache.ts'
 import { errnoOf } from './problem.ts'
-import { type PurgeCount, PurgeMemory } from './purge.ts'
+import type { PurgeCount } from './purge.ts'
+import { PurgeMemories } from './purge-memory.ts'
 import { RecentTemplates } from './recent-templates.ts'
 import { recover } from './recover.ts'
 import * as removal from './remove.ts'
@@ -53,7 +54,7 @@ export function operations(
   const templates = new RecentTemplates()
   const firstSeen = new Map<string, number>()
   /** of purges that are under way, by uid */
-  const memories = new Map<string, PurgeMemory>()
+  const memories = new PurgeMemories()
   let walk: InventoryWalk | undefined
   const inUseOn = (base: BaseDirectory) => (path: string, name: string) =>
     loopDeviceOn({ base, path, name }) ?? (runningDir === undefined ? undefined : runningVMOf(name, runningDir))
@@ -155,11 +156,8 @@ export function operations(
     purge: (target: RemovalTarget) =>
       inSteps(target.storageID, async (base) => {
         const count: PurgeCount = { bytes: 0, files: 0 }
-        const memory = memories.get(target.uid) ?? new PurgeMemory()
-        memories.delete(target.uid)
         try {
-          const done = await removal.purge(base, target, count, sliceMs, syncer, memory)
-          if (!done) memories.set(target.uid, memory)
+          const done = await removal.purge(base, target, count, sliceMs, syncer, memories)
           return { kind: 'slice' as const, done, ...count }
         } catch (error) {
           return answerOf(error, baseDir)
@@ -171,7 +169,7 @@ export function operations(
       inSteps(storageID, async (base) => {
         const finished = new Set(before.finished)
         const failed = new Map(before.failed.map((leftover) => [leftover.uid ?? '', leftover]))
-        const recovered = await recover(base, sliceMs, finished, syncer, failed)
+        const recovered = await recover(base, sliceMs, finished, syncer, failed, memories)
         return recovered ?? { kind: 'unfinished' as const, finished: [...finished], failed: [...failed.values()] }
       }),
     /** with `request` a new walk, without it the next slice of the one that is under way */

@@ -4,6 +4,7 @@
 import { absentAs, type Directory, type Entry, type EntryName, textOfName } from './descriptor.ts'
 import { EntryError, entryErrorOf, mountedBelow, reappears, subvolumeBelow } from './entry-error.ts'
 import { errnoOf } from './problem.ts'
+import { PurgeMemory } from './purge-memory.ts'
 
 /** Deeper directories are first brought up: descriptors are kept open down to here. */
 const maxDepth = 64
@@ -20,12 +21,6 @@ export interface PurgeBudget {
   readonly until: number
 }
 
-/** What one slice leaves for the next one of the same directory. */
-export class PurgeMemory {
-  /** the directory that the slice ended in after it had removed something there, what that had before, and what went of it */
-  interrupted: { readonly path: string; readonly names: ReadonlySet<string>; readonly bytes: number } | undefined
-}
-
 /**
  * Empties `directory` until it is done (true) or the slice is over (false); `count` adds up what went, in blocks times 512.
  * Throws EntryError, with the path from `directory`.
@@ -36,7 +31,13 @@ export function emptyDirectory(
   budget: PurgeBudget,
   memory = new PurgeMemory(),
 ): boolean {
-  return new Purge(directory, count, budget, memory).run()
+  memory.assertMayTry()
+  try {
+    return new Purge(directory, count, budget, memory).run()
+  } catch (error) {
+    memory.failed(error)
+    throw error
+  }
 }
 
 /** A directory that is a mount point is opened as what is mounted there. Throws EntryError. */

@@ -4,6 +4,7 @@ import type { BaseDirectory } from './base-directory.ts'
 import type { Leftover, Recovered } from './disk.ts'
 import { foreignIn, leftoverOf, unnamedLeftover } from './leftovers.ts'
 import { errnoOf } from './problem.ts'
+import { PurgeMemories } from './purge-memory.ts'
 import { purge, syncDead, unstage } from './remove.ts'
 import { Syncer } from './syncer.ts'
 import { Trash, type TrashContent, type TrashEntry } from './trash.ts'
@@ -23,6 +24,7 @@ export async function recover(
   finished: Set<string>,
   syncer = new Syncer(),
   failed = new Map<string, Leftover>(),
+  memories = new PurgeMemories(),
 ): Promise<Recovered | undefined> {
   using trash = Trash.open(base)
   if (trash === undefined) return recovered(base, { finished, failed })
@@ -37,7 +39,7 @@ export async function recover(
   for (const entry of dead.filter(({ uid }) => !failed.has(uid))) {
     const isDone = await orFail(base, failed, entry, 'deadName', async () => {
       await syncDead(trash, entry, syncer)
-      return purge(base, entry, { bytes: 0, files: 0 }, sliceMs, syncer)
+      return purge(base, entry, { bytes: 0, files: 0 }, sliceMs, syncer, memories)
     })
     if (isDone === false) return undefined
     if (isDone) finished.add(entry.uid)

@@ -8,7 +8,8 @@ import { blockBy, entryErrorOf, mountedBelow } from './entry-error.ts'
 import { identityIn, likenessOf } from './identity.ts'
 import { mountPointIn } from './mounts.ts'
 import { errnoOf } from './problem.ts'
-import { assertSameMount, emptyDirectory, type PurgeCount, type PurgeMemory } from './purge.ts'
+import { assertSameMount, emptyDirectory, type PurgeCount } from './purge.ts'
+import { PurgeMemories } from './purge-memory.ts'
 import { RecentTemplates } from './recent-templates.ts'
 import { doubtAbout, holds, isRenamed } from './recorded.ts'
 import { blockOf, type InUse } from './removable.ts'
@@ -235,7 +236,7 @@ export function syncDead(trash: Trash, entry: TrashEntry, syncer: Syncer): Promi
 }
 
 /**
- * One slice of the removal of what was buried: true when nothing of it is left. Adds to `count`. `memory`: of the slice before.
+ * One slice of the removal of what was buried: true when nothing of it is left. Adds to `count`. `memories`: of the slices before.
  * Throws EntryError for what cannot be removed of it.
  */
 export async function purge(
@@ -244,13 +245,15 @@ export async function purge(
   count: PurgeCount,
   sliceMs: number,
   syncer = new Syncer(),
-  memory?: PurgeMemory,
+  memories = new PurgeMemories(),
 ): Promise<boolean> {
   using trash = Trash.open(base)
   if (trash === undefined) return true
   const path = entry.name === undefined ? `the directory of ${entry.uid}` : `${base.path}/${entry.name}`
+  const memory = memories.of(entry.uid)
   const empty = (dead: Directory) => emptyDirectory(dead, count, { until: performance.now() + sliceMs }, memory)
   const isDone = (await trash.inGraves(entry, (grave) => purgeIn(grave, path, count, empty, syncer))) ?? true
+  if (isDone) memories.forget(entry.uid)
   if (isDone && !trash.holds(entry, 'pendingName')) {
     base.assertLocked()
     trash.forgetName(entry.uid)
