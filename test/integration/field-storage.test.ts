@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { API_VERSION } from '../../src/api/group.ts'
 import type { VMSnapshot } from '../../src/api/vmsnapshot.ts'
+import type { APIError } from '../../src/kube/connection.ts'
 import type { AgentProcess } from '../support/agent-process.ts'
 import { FleetScene } from '../support/fleet-scene.ts'
 import { writeSnapshot } from '../support/sample-snapshots.ts'
@@ -13,6 +14,10 @@ import { until } from '../support/until.ts'
 // Several at a time: each takes longer than alone.
 vi.setConfig({ testTimeout: 120_000 })
 const deadline = { deadlineMs: 60_000 }
+const unlessNotFound = (error: Partial<APIError>) => {
+  if (error.kind !== 'NotFound') throw error
+  return undefined
+}
 let scene: FleetScene
 beforeAll(async () => {
   scene = await FleetScene.open()
@@ -63,7 +68,7 @@ async function addObject(nodeName: string, snapshotName: string, metadata: objec
 }
 
 async function find(key: string): Promise<VMSnapshot | undefined> {
-  return scene.snapshots.get(key).catch(() => undefined)
+  return scene.snapshots.get(key).catch(unlessNotFound)
 }
 
 function directoryOf(disk: string, object: VMSnapshot | undefined): string {

@@ -9,6 +9,7 @@ import { API_VERSION, GROUP } from '../../src/api/group.ts'
 import { type Reason, reasons } from '../../src/api/reasons.ts'
 import type { VMSnapshot } from '../../src/api/vmsnapshot.ts'
 import { childName } from '../../src/controller/child.ts'
+import type { APIError } from '../../src/kube/connection.ts'
 import { FleetScene } from '../support/fleet-scene.ts'
 import { baseDirectoryInstructions } from '../support/instructions/base-directory.ts'
 import { deletionInstructions } from '../support/instructions/deletions.ts'
@@ -18,6 +19,10 @@ import { writeSnapshot } from '../support/sample-snapshots.ts'
 import { until } from '../support/until.ts'
 
 const deadline = { deadlineMs: 60_000 }
+const unlessNotFound = (error: Partial<APIError>) => {
+  if (error.kind !== 'NotFound') throw error
+  return undefined
+}
 let scene: FleetScene
 beforeAll(async () => {
   scene = await FleetScene.open()
@@ -28,7 +33,7 @@ afterAll(() => scene.close())
 const fresh = (name: string) => `${name}-${randomUUID().slice(0, 8)}`
 const kubectl = (...args: readonly string[]) => scene.cluster.kubectl(args)
 const find = (name: string): Promise<VMSnapshot | undefined> =>
-  scene.snapshots.get(`default/${name}`).catch(() => undefined)
+  scene.snapshots.get(`default/${name}`).catch(unlessNotFound)
 const reason = (name: string, type: string, expected: Reason) => scene.reason(() => find(name), type, expected)
 const gone = (name: string) =>
   until(
