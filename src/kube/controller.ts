@@ -74,8 +74,10 @@ const deniedAtMostMs = 10_000
 /** The whole error policy. */
 export function verdictOf(error: unknown): Verdict {
   if (error instanceof TerminalError) return { kind: 'terminal' }
-  // Whoever leads next lists everything.
-  if (error instanceof TermEndedError) return { kind: 'forget' }
+  // The next leader relists. A request that was not sent any more wraps it.
+  if (error instanceof TermEndedError || (error as Partial<Error> | undefined)?.cause instanceof TermEndedError) {
+    return { kind: 'forget' }
+  }
   // The write was done; its event brings the next pass.
   if (error instanceof UnreadableObjectError && error.wasWritten) return { kind: 'forget' }
   if (!(error instanceof APIError)) return { kind: 'retry', level: 'error', atLeastMs: 0 }

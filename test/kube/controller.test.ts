@@ -257,6 +257,8 @@ describe('verdictOf()', () => {
 
   test('gives up what would fail for ever, and what belongs to a term that is over', () => {
     expect(verdictOf(new TerminalError('')).kind).toBe('terminal')
-    expect(verdictOf(new TermEndedError('')).kind).toBe('forget')
+    const ended = new TermEndedError('')
+    expect(verdictOf(ended).kind).toBe('forget')
+    expect(verdictOf(new APIError('Transient', 'PATCH /x: not sent', {}, ended)).kind).toBe('forget')
   })
 })

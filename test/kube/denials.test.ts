@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { APIError } from '../../src/kube/api-error.ts'
 import { Denials } from '../../src/kube/denials.ts'
@@ -139,5 +140,55 @@ describe('Denials', () => {
     keys.isDenied = (key) => key === 'a'
     for (const key of thousand) await keys.attempt(key)
     expect(keys.requests.filter(({ key }) => key === 'a')).toHaveLength(1)
+  })
+
+  test('no key is left behind, whatever order denials, conflicts, events and ends come in', async () => {
+    const names = ['a', 'b', 'c', 'd', 'e']
+    const step = fc.record({
+      key: fc.constantFrom(...names),
+      what: fc.constantFrom('event', 'event', 'changed', 'unwanted', 'pass'),
+      answers: fc.array(fc.constantFrom('deny', 'deny', 'conflict', 'allow'), { minLength: 5, maxLength: 5 }),
+    })
+    await fc.assert(
+      fc.asyncProperty(fc.boolean(), fc.array(step, { maxLength: 40 }), async (newKeysWait, steps) => {
+        const clock = new FakeClock()
+        const woken: string[] = []
+        const wake = (key: string, delayMs: number) => void clock.after(delayMs, () => woken.push(key))
+        const denials = new Denials({ wake, newKeysWait, clock })
+        const wanted = new Set(names)
+        let answers: readonly string[] = []
+        const pass = async (key: string, signature: string) => {
+          const write = { group: 'team', key, signature }
+          if (!wanted.has(key)) return denials.forget(write)
+          const answer = answers[names.indexOf(key)]
+          const run = async () => {
+            if (answer === 'deny') throw new APIError('Forbidden', 'denied')
+            if (answer === 'conflict') throw new APIError('Conflict', 'modified')
+          }
+          const attempt = await denials.attempt(write, run).catch(() => undefined)
+          // A conflict is tried again by the caller.
+          if (attempt === undefined) wake(key, 1_000)
+          if (attempt?.kind === 'done') wanted.delete(key)
+          return undefined
+        }
+        const advance = async (ms: number) => {
+          for (let passedMs = 0; passedMs < ms; passedMs += 50) {
+            clock.advance(50)
+            for (const key of woken.splice(0)) await pass(key, 'x')
+          }
+        }
+        for (const name of names) await pass(name, 'x')
+        for (const { key, what, answers: next } of steps) {
+          answers = next
+          if (what === 'unwanted') wanted.delete(key)
+          await pass(key, what === 'changed' ? 'y' : 'x')
+          if (what === 'pass') await advance(500)
+        }
+        answers = []
+        await advance(12_000)
+        expect([[...wanted], denials.size]).toEqual([[], 0])
+      }),
+      { numRuns: 500 },
+    )
   })
 })

@@ -30,6 +30,8 @@ const quickFlags = [
   '--lease-duration=5s',
   '--log-level=debug',
 ]
+/** For a machine that has other things to do. */
+const slow = { deadlineMs: 120_000 }
 const quickAgentFlags = ['--settle-time=0s', '--rescan-interval=1s']
 
 type Condition = NonNullable<NonNullable<VMSnapshot['status']>['conditions']>[number]
@@ -201,7 +203,7 @@ export class FleetScene {
   }
 
   /** `3/2/2`: desired, exists, ready. */
-  async counts(key: string, expected: string, deadlineMs = 60_000): Promise<VMSnapshotSet> {
+  async counts(key: string, expected: string, deadlineMs = slow.deadlineMs): Promise<VMSnapshotSet> {
     const isIt = (set: VMSnapshotSet | undefined) =>
       `${set?.status?.desired}/${set?.status?.exists}/${set?.status?.ready}` === expected
     const seen = await until(`${key} is ${expected}`, () => this.set(key), isIt, { deadlineMs })
@@ -217,14 +219,14 @@ export class FleetScene {
   }
 
   async #gone(what: string, look: () => Promise<unknown>): Promise<void> {
-    await until(`${what} is gone`, look, (found) => found === undefined, { deadlineMs: 60_000 })
+    await until(`${what} is gone`, look, (found) => found === undefined, slow)
   }
 
   /** Waits until a condition of what `look` finds has this reason. */
   async reason(look: () => Promise<HasConditions | undefined>, type: string, reason: string): Promise<Condition> {
     const conditionOf = async () => (await look())?.status?.conditions?.find((found) => found.type === type)
     const isIt = (found: Condition | undefined) => found?.reason === reason
-    return (await until(`${type} is ${reason}`, conditionOf, isIt, { deadlineMs: 60_000 })) as Condition
+    return (await until(`${type} is ${reason}`, conditionOf, isIt, slow)) as Condition
   }
 
   /** Waits until an event about an object of this name has this reason. */
@@ -234,7 +236,7 @@ export class FleetScene {
       const { items } = answer as { items: Told[] }
       return items.find((event) => event.regarding.name === name && event.reason === reason)
     }
-    return (await until(`${reason} is told of ${name}`, look, Boolean, { deadlineMs: 60_000 })) as Told
+    return (await until(`${reason} is told of ${name}`, look, Boolean, slow)) as Told
   }
 
   async post(path: string, body: object): Promise<void> {
