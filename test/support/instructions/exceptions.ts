@@ -15,6 +15,8 @@ export const exceptions: Readonly<Partial<Record<Reason, string>>> = {
   ObjectUnreadable:
     'needs definitions that admit what the program cannot read: test/integration/field-unreadable.test.ts has them, corrects the field and sees the state end',
   WriteDenied: 'test/integration/field-denied.test.ts takes rights away, gives them back and sees the state end',
+  CopyDenied: 'test/integration/field-denied.test.ts raises the quota and sees the state end',
+  Removed: 'tells to change nothing: DeletionBlocked beside it has the instruction',
   FilesReappear:
     'needs a FUSE file system with a file that a process holds open: test/integration/field-mounts.test.ts',
 }
