@@ -1,15 +1,21 @@
 // The base directory of a node and the file systems that can stand there: its own disk, another one, and the plain directory below both.
 // Where nothing can be mounted the plain directory is the node's disk, and operations that need another are left out.
 import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdirSync, rmSync, statfsSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { hasLoop, Mounts, makeImage } from '../support/mounts.ts'
 import { Disk, type Seen } from './disk.ts'
+import { Violation } from './violation.ts'
 
 const imageMebibytes = 96
 const filler = '.filler'
 
+/** Below the base directory, on the same device; hidden, so that no snapshot has the name. */
+const precious = '.precious'
+
 export type DiskName = 'home' | 'other'
+
+export type Garbage = 'a directory as .name' | 'a file' | 'a FIFO' | 'a directory as .reserve'
 
 export class Bay {
   readonly baseDir: string
@@ -20,6 +26,7 @@ export class Bay {
   readonly #mounts = new Mounts()
   #current: Disk
   #isReadOnly = false
+  #hasPrecious = false
 
   /** Empty, the node's own disk at the base directory. */
   constructor(label: string, root: string, now: () => number) {
@@ -85,7 +92,72 @@ export class Bay {
     rmSync(join(this.baseDir, filler), { force: true })
   }
 
+  /** Mounts a directory with one file at `<directory>/mnt`. False where the directory is not there any more. */
+  bindBelow(directory: string): boolean {
+    const from = join(this.baseDir, precious)
+    const at = join(this.baseDir, directory, 'mnt')
+    mkdirSync(from, { recursive: true })
+    writeFileSync(join(from, 'keep'), 'keep')
+    // Not recursive: an agent may have moved the directory away meanwhile.
+    if (spawnSync('mkdir', [at]).status !== 0 || spawnSync('mount', ['--bind', from, at]).status !== 0) {
+      rmSync(from, { recursive: true, force: true })
+      return false
+    }
+    this.#hasPrecious = true
+    return true
+  }
+
+  /** Wherever below the base directory an agent has moved it. */
+  unbind(): void {
+    for (const point of this.#mountPointsBelow()) spawnSync('umount', [point])
+    this.#assertPrecious()
+    this.#hasPrecious = false
+    rmSync(join(this.baseDir, precious), { recursive: true, force: true })
+  }
+
+  #mountPointsBelow(): readonly string[] {
+    const points = readFileSync('/proc/self/mountinfo', 'utf8')
+      .split('\n')
+      .map((line) => line.split(' ')[4] ?? '')
+    return points.filter((point) => point.startsWith(`${this.baseDir}/`)).reverse()
+  }
+
+  #assertPrecious(): void {
+    if (!this.#hasPrecious || existsSync(join(this.baseDir, precious, 'keep'))) return
+    throw new Violation(`I6: a file of a bind mount below ${this.baseDir} was removed`)
+  }
+
+  /** The directory itself, or one of its files. False where there is none. */
+  makeImmutable(directory: string, what: 'file' | 'directory'): boolean {
+    const path = join(this.baseDir, directory)
+    const target = what === 'directory' ? path : join(path, 'memfile.header')
+    return spawnSync('chattr', ['+i', target]).status === 0
+  }
+
+  /** Wherever below the base directory an agent has moved it. */
+  makeMutable(): void {
+    spawnSync('chattr', ['-R', '-f', '-i', this.baseDir])
+  }
+
+  get #trash(): string {
+    return join(this.baseDir, '.vmsnapshot', 'trash')
+  }
+
+  get hasTrash(): boolean {
+    return existsSync(this.#trash)
+  }
+
+  /** Takes the garbage away again; undefined where it could not be made. */
+  litter(garbage: Garbage, uid: string): (() => void) | undefined {
+    const path = join(this.#trash, nameOf(garbage, uid))
+    if (garbage === 'a directory as .reserve') rmSync(path, { recursive: true, force: true })
+    const command = garbage === 'a FIFO' ? 'mkfifo' : garbage === 'a file' ? 'touch' : 'mkdir'
+    if (spawnSync(command, [path]).status !== 0) return undefined
+    return () => rmSync(path, { recursive: true, force: true })
+  }
+
   observe(seen: Seen): void {
+    this.#assertPrecious()
     this.#current.observe(this.baseDir, seen)
   }
 
@@ -95,5 +167,16 @@ export class Bay {
 
   [Symbol.dispose](): void {
     this.#mounts[Symbol.dispose]()
+  }
+}
+
+function nameOf(garbage: Garbage, uid: string): string {
+  switch (garbage) {
+    case 'a directory as .name':
+      return `${uid}.name`
+    case 'a directory as .reserve':
+      return '.reserve'
+    default:
+      return `garbage-${uid}`
   }
 }

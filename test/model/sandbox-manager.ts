@@ -53,6 +53,10 @@ export class SandboxManager {
     )
   }
 
+  isDirectory(name: DirectoryName): boolean {
+    return statOf(join(this.#root, name))?.isDirectory() ?? false
+  }
+
   isThere(name: DirectoryName): boolean {
     return statOf(join(this.#root, name)) !== undefined
   }

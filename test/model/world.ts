@@ -10,6 +10,7 @@ import { keyOf } from '../../src/kube/resource.ts'
 import type { ControlPlane } from '../controlplane/control-plane.ts'
 import { until } from '../support/until.ts'
 import { Definitions } from './definitions.ts'
+import { DenyingPolicy } from './denying-policy.ts'
 import { History } from './history.ts'
 import { Journal } from './journal.ts'
 import type { Act } from './judge.ts'
@@ -48,6 +49,7 @@ export class World {
   readonly #looking: NodeJS.Timeout
   readonly #background: Promise<void>[] = []
   #isServing = true
+  #isDenying = false
 
   protected constructor({ controlPlane, run }: WorldOptions, journal: Journal, machines: readonly Machine[]) {
     this.controlPlane = controlPlane
@@ -169,6 +171,26 @@ export class World {
     this.journal.note('the API server is back')
     this.#isServing = true
     for (const machine of this.machines) machine.disturbances.end('outage')
+  }
+
+  /** A policy denies the agents' updates of the resource for so long. */
+  async deny(resource: string, ms: number): Promise<void> {
+    this.#isDenying = true
+    const policy = new DenyingPolicy(this.connection, this.#run)
+    try {
+      await policy.create(resource)
+      await sleep(ms)
+    } catch (error) {
+      this.journal.note(`  refused: ${error instanceof Error ? error.message : error}`)
+    } finally {
+      await policy.remove()
+      this.journal.note('the policy is gone')
+      this.#isDenying = false
+    }
+  }
+
+  get isDenying(): boolean {
+    return this.#isDenying
   }
 
   /** Runs what may be refused, and notes that it was. */

@@ -1,7 +1,9 @@
 // Every kind of operation there is.
 import type { Kind } from '../operation.ts'
+import { apiFaultKinds } from './api-faults.ts'
 import { definitionKinds } from './definitions.ts'
 import { directoryKinds } from './directories.ts'
+import { diskFaultKinds } from './disk-faults.ts'
 import { mountKinds } from './mounts.ts'
 import { networkKinds } from './network.ts'
 import { objectKinds } from './objects.ts'
@@ -16,4 +18,6 @@ export const kinds: readonly Kind[] = [
   ...mountKinds,
   ...processKinds,
   ...networkKinds,
+  ...diskFaultKinds,
+  ...apiFaultKinds,
 ]

@@ -2,8 +2,10 @@
 import fc from 'fast-check'
 import type { Plural } from '../../definitions.ts'
 import type { Kind, Operation } from '../../operation.ts'
+import { apiFaultKinds } from '../../operations/api-faults.ts'
 import { removeDefinitions } from '../../operations/definitions.ts'
 import { aShape, directoryKinds, shapeText, write } from '../../operations/directories.ts'
+import { diskFaultKinds } from '../../operations/disk-faults.ts'
 import { networkKinds } from '../../operations/network.ts'
 import { processKinds } from '../../operations/processes.ts'
 import { aWhile } from '../../operations/while.ts'
@@ -57,6 +59,8 @@ export const kinds: readonly Kind<FleetWorld>[] = [
   ...quarterOf(directoryKinds),
   ...quarterOf(processKinds),
   ...quarterOf(networkKinds),
+  ...quarterOf(diskFaultKinds),
+  ...quarterOf(apiFaultKinds),
   { weight: 3, arbitrary: fc.tuple(somePlurals, aWhile).map((drawn) => removeDefinitions(...drawn)) },
 ]
 
