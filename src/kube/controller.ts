@@ -60,7 +60,7 @@ export interface ControllerOptions {
 type Verdict =
   | { readonly kind: 'forget' }
   | { readonly kind: 'terminal' }
-  /** `level`: how much it should worry whoever reads the log; `atMostMs`: bounds the back-off of the key */
+  /** `level`: level of the log line; `atMostMs`: bounds the back-off of the key */
   | {
       readonly kind: 'retry'
       readonly level: 'debug' | 'error'

@@ -186,7 +186,7 @@ export class LeaderElector {
     }
   }
 
-  /** A denial lasts until a person changes something, and nobody leads meanwhile. */
+  /** A denial lasts until a person changes something, and the cluster has no leader until then. */
   #logFailure(error: unknown): void {
     const { log, namespace, name } = this.#options
     const denied = error instanceof APIError && writeFailureOf(error) === 'denied' ? error.serverMessage : undefined

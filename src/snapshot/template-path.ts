@@ -69,7 +69,7 @@ function resolutionOf(base: BaseDirectory, { arrival, end }: PathTrace, text: st
   }
 }
 
-/** What is relative and no name of a snapshot begins at the working directory of its writer, which nobody here knows. */
+/** A relative path that is no name of a snapshot begins at the working directory of its writer, which the agent does not know. */
 function isName(text: string): boolean {
   try {
     parseName(text)

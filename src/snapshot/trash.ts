@@ -208,7 +208,7 @@ export class Trash {
     }
   }
 
-  /** undefined: there is none, or something else has its name. A second link to a file may be what somebody needs: it is not written to. */
+  /** undefined: there is none, or something else has its name. A file with a second link may be needed under the other name: it is not written to. */
   #reserve(): BigIntStats | undefined {
     const stat = this.directory.statOf(reserveName)
     return stat?.isFile() === true && stat.nlink === 1n ? stat : undefined

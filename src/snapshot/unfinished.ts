@@ -19,7 +19,7 @@ export function finish(own: Directory, unfinished: string, name: string): boolea
   }
 }
 
-/** This one, and those of processes that ended meanwhile. What cannot be unlinked stays: it is in nobody's way. */
+/** This one, and those of processes that ended meanwhile. What cannot be unlinked stays and blocks nothing. */
 export function clearUnfinished(own: Directory, name: string): void {
   for (const entry of own.entries()) {
     if (entry.isDirectory() || !isUnfinished(textOfName(entry.name), name)) continue
