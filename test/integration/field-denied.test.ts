@@ -74,7 +74,9 @@ async function during(
 /** Whether the server denies this write, which it never carries out. */
 async function isDenied(method: 'POST' | 'PATCH' | 'DELETE', path: string, body: object): Promise<boolean> {
   const contentType = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json'
-  const request = { method, path, query: { dryRun: 'All' }, body, contentType }
+  // The server takes the options of a DELETE from its body, and ignores the query then.
+  const options = method === 'DELETE' ? { kind: 'DeleteOptions', apiVersion: 'v1', dryRun: ['All'] } : body
+  const request = { method, path, query: { dryRun: 'All' }, body: options, contentType }
   return fleet.connection.request(request).then(
     () => false,
     (error: Error) => /denied|failed calling webhook/.test(error.message),
