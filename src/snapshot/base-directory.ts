@@ -7,7 +7,7 @@ import { Directory } from './descriptor.ts'
 import type { Failed, Storage } from './disk.ts'
 import { MARKER_FILE, OWN_DIRECTORY } from './layout.ts'
 import { type HeldLock, LockNotHeldError } from './lock.ts'
-import { mountOf, mountTable } from './mount-table.ts'
+import { type Mount, mountOf, mountTable } from './mount-table.ts'
 import { errnoOf, problemOf } from './problem.ts'
 import type { Problem, ProblemCode } from './report.ts'
 import { clearUnfinished, finish, unfinishedName } from './unfinished.ts'
@@ -112,13 +112,14 @@ export function storageOf(base: BaseDirectory): Storage {
   const marker = base.marker()
   if (typeof marker === 'object') return marker
   try {
-    const isMountPoint = isMountPointAt(path, root.stat())
+    const mounts = mountTable()
+    const isMountPoint = isMountPointAt(path, root.stat(), mounts)
     if (marker === undefined) return { kind: 'unmarked', isMountPoint }
     const { bsize, blocks, bavail, files, ffree, type } = statfsSync(root.pathOf('.'))
     return {
       kind: 'ready',
       storageID: marker,
-      fileSystemType: fileSystemTypeAt(path) ?? `0x${type.toString(16)}`,
+      fileSystemType: mountOf(path, mounts)?.type ?? `0x${type.toString(16)}`,
       isMountPoint,
       ...(path === base.givenPath ? {} : { realPath: path }),
       totalBytes: blocks * bsize,
@@ -152,11 +153,7 @@ function realPath(root: Directory, path: string): string {
   return real.startsWith('/') && !real.endsWith(' (deleted)') ? real : path
 }
 
-function isMountPointAt(path: string, here: BigIntStats): boolean {
+function isMountPointAt(path: string, here: BigIntStats, mounts: readonly Mount[]): boolean {
   const above = statSync(dirname(path), { bigint: true })
-  return here.dev !== above.dev || here.ino === above.ino || mountTable().some(({ mountPoint }) => mountPoint === path)
-}
-
-function fileSystemTypeAt(path: string): string | undefined {
-  return mountOf(path, mountTable())?.type
+  return here.dev !== above.dev || here.ino === above.ino || mounts.some(({ mountPoint }) => mountPoint === path)
 }

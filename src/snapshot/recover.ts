@@ -10,7 +10,7 @@ import { Syncer } from './syncer.ts'
 import { Trash, type TrashContent, type TrashEntry } from './trash.ts'
 
 /** What the slices of one recovery have in common. */
-export interface Recovery {
+interface Recovery {
   /** uids of `.dead` entries whose removal was finished */
   readonly finished: Set<string>
   /** by uid: not tried again before the next recovery */
